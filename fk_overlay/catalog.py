@@ -1,0 +1,165 @@
+"""Finds tasks, packs and scenarios on a search path, loads and validates them.
+
+The search path is ``FK_OVERLAY_PATH``, the working folder, then what is shipped. A root holds ``tasks/<level>/<name>/``,
+``patches/<name>/`` and ``scenarios/<name>.yaml``; the first root that has a name wins.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fk_overlay import environment
+from fk_overlay.core import Pack, Scenario, Task
+from fk_overlay.errors import FileError, UsageError
+
+TASK_FILE, PACK_FILE = "task.toml", "pack.toml"
+Noun = TypeVar("Noun", Task, Pack, Scenario)
+
+
+def shipped() -> Path:
+    """The root that came with fk-overlay: inside the wheel, or the checkout that the package lies in."""
+    package = Path(__file__).parent
+    inside = package / "_shipped"
+    return inside if inside.is_dir() else package.parent
+
+
+def roots() -> tuple[Path, ...]:
+    found = dict.fromkeys((*environment.search_path(), Path.cwd(), shipped()))
+    return tuple(root for root in found if root.is_dir())
+
+
+def tasks() -> Mapping[str, Task]:
+    """Every task on the search path, by name."""
+    return {task.name: task for task in reversed([*_every("tasks/L[1-4]/*/" + TASK_FILE, load_task)])}
+
+
+def task(name: str) -> Task:
+    """Raises :class:`UsageError` naming the known tasks."""
+    return _named(name, tasks(), "task")
+
+
+def pack(where: str | Path) -> Pack:
+    """A pack by folder, or by name on the search path. Raises :class:`UsageError` naming the known packs."""
+    folder = Path(where)
+    if (folder / PACK_FILE).is_file():
+        return load_pack(folder)
+    known = {path.parent.name: path.parent for root in reversed(roots()) for path in root.glob(f"patches/*/{PACK_FILE}")}
+    return load_pack(_named(str(where), known, f"pack (a folder with a {PACK_FILE})"))
+
+
+def scenario(where: str | Path) -> Scenario:
+    """A scenario by file, or by name on the search path. Raises :class:`UsageError` naming the known scenarios."""
+    path = Path(where)
+    if path.is_file():
+        return load_scenario(path)
+    known = {path.stem: path for root in reversed(roots()) for path in root.glob("scenarios/*.yaml")}
+    return load_scenario(_named(str(where), known, "scenario"))
+
+
+def load_task(path: Path) -> Task:
+    data = _toml(path)
+    data["targets"] = data.pop("target", [])
+    loaded = replace(_validated(Task, data, path), folder=path.parent)
+    if loaded.name != path.parent.name or loaded.level != path.parent.parent.name:
+        raise FileError(f"{path}: name and level must be those of the folders, {path.parent.parent.name}/{path.parent.name}")
+    return loaded
+
+
+def load_pack(folder: Path) -> Pack:
+    """Load and validate ``folder/pack.toml``; the digest is taken by :mod:`fk_overlay.packs`."""
+    path = folder / PACK_FILE
+    data = _toml(path)
+    data["patches"] = data.pop("patch", [])
+    loaded = replace(_validated(Pack, data, path), folder=folder.absolute())
+    for patch in loaded.patches:
+        if not (folder / patch.file).exists():
+            raise FileError(f"{path}: patch for task {patch.task!r}: there is no {patch.file!r} in {folder}")
+    return loaded
+
+
+def load_scenario(path: Path) -> Scenario:
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise FileError(f"{path}: {error}") from error
+    loaded = replace(_validated(Scenario, data, path), folder=path.parent.absolute())
+    names = [workload.name for workload in loaded.workloads]
+    if not names:
+        raise FileError(f"{path}: workloads: at least one is needed")
+    if len(set(names)) < len(names):
+        raise FileError(f"{path}: workloads: names must differ: {', '.join(names)}")
+    if loaded.headline and loaded.headline not in names:
+        raise FileError(f"{path}: headline: {loaded.headline!r} is not one of the workloads {', '.join(names)}")
+    return loaded
+
+
+def _every(pattern: str, load: Any) -> Iterator[Any]:
+    for root in roots():
+        for path in sorted(root.glob(pattern)):
+            yield load(path)
+
+
+Found = TypeVar("Found")
+
+
+def _named(name: str, known: Mapping[str, Found], kind: str) -> Found:
+    if name not in known:
+        raise UsageError(f"no {kind} called {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+    return known[name]
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FileError(f"{path}: {error}") from error
+
+
+DERIVED = frozenset({"folder", "digest"})
+"""Fields that the loader fills in; a file that sets them is wrong."""
+
+
+@cache
+def _adapter(noun: type[Noun]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(noun)
+
+
+def _validated(noun: type[Noun], data: Any, path: Path) -> Noun:
+    from pydantic import ValidationError
+
+    if not isinstance(data, dict):
+        raise FileError(f"{path}: expected keys and values, found {type(data).__name__}")
+    if derived := DERIVED & data.keys():
+        raise FileError(f"{path}: {', '.join(sorted(derived))}: not a key; allowed: {_allowed(noun, ())}")
+    try:
+        checked: Noun = _adapter(noun).validate_python(data)
+    except ValidationError as error:
+        raise FileError("\n".join(f"{path}: {_explained(noun, item)}" for item in error.errors())) from error
+    return checked
+
+
+def _explained(noun: type[Any], item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{where}: unknown key; allowed: {_allowed(noun, item['loc'][:-1])}"
+    return f"{where}: {item['msg']} (found {item.get('input')!r})"
+
+
+def _allowed(noun: type[Any], loc: tuple[Any, ...]) -> str:
+    """Keys of the dataclass that a location inside ``noun`` belongs to."""
+    from typing import get_args, get_type_hints
+
+    for part in loc:
+        hint = get_type_hints(noun).get(part) if isinstance(part, str) else None
+        inner = [arg for arg in (hint, *get_args(hint)) if isinstance(arg, type) and is_dataclass(arg)]
+        noun = inner[0] if inner else noun
+    return ", ".join(field.name for field in fields(noun) if field.name not in DERIVED)

@@ -1,0 +1,43 @@
+"""``fk-overlay pack``: what is shipped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fk_overlay.cli.options import EngineName
+
+app = typer.Typer(help="What is shipped: lint, lock.", no_args_is_help=True)
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The pack's folder.")]
+
+
+@app.command()
+def lint(folder: Folder, engine: EngineName = "vllm") -> None:
+    """Check a pack against its lock, its tasks and the installed engine, then opcheck its operators. Needs torch."""
+    from fk_overlay import catalog, packs
+    from fk_overlay.core import Arm
+    from fk_overlay.engines.base import get_engine
+    from fk_overlay.integrity.operators import opcheck
+    from fk_overlay.serving.judge import checked_plan
+
+    pack = packs.trusted(catalog.pack(folder))
+    plan = checked_plan(Arm(pack.name, (pack,)), get_engine(engine), catalog.tasks())
+    checked = opcheck(plan)
+    locked = "locked" if packs.read_lock(pack) else f"not locked (fk-overlay pack lock {folder})"
+    typer.echo(f"{pack.name} {pack.digest[:12]}: {len(pack.patches)} patches, {checked} operator cases checked, {locked}")
+
+
+@app.command()
+def lock(folder: Folder) -> None:
+    """Write pack.lock: the hash of every file, and the contracts that the patches were written against."""
+    from fk_overlay import catalog, packs
+    from fk_overlay.contract import store
+
+    pack = catalog.load_pack(folder)
+    contracts = {
+        patch.task: [asdict(contract) for contract in store.read(catalog.task(patch.task).folder)] for patch in pack.patches
+    }
+    typer.echo(packs.write_lock(pack, contracts))

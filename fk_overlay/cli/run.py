@@ -1,0 +1,111 @@
+"""``fk-overlay run`` and ``fk-overlay selftest``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fk_overlay.cli.options import RUNS, EngineName, Patches, ScenarioName
+
+
+class ModeName(StrEnum):
+    screen = "screen"
+    decide = "decide"
+    publish = "publish"
+
+
+ModeOption = Annotated[ModeName, typer.Option(help="screen: K=2, cannot praise. decide: K=5. publish: K=7.")]
+Restarts = Annotated[int | None, typer.Option(help="Launches of each arm, instead of the mode's K.", min=2)]
+Passes = Annotated[int | None, typer.Option(help="Passes of the load in each launch, instead of the mode's P.", min=1)]
+Out = Annotated[Path | None, typer.Option(help=f"Folder of the run. Default: a new one in {RUNS}.")]
+Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
+
+
+def run(
+    scenario: ScenarioName,
+    patch: Patches,
+    engine: EngineName = "vllm",
+    mode: ModeOption = ModeName.decide,
+    restarts: Restarts = None,
+    passes: Passes = None,
+    out: Out = None,
+    resume: Resume = None,
+) -> None:
+    """Judge packs inside the real engine: baseline against candidate, under the scenario's load."""
+    _run(engine, scenario, patch, mode, restarts, passes, out, resume)
+
+
+def selftest(
+    scenario: ScenarioName,
+    engine: EngineName = "vllm",
+    mode: ModeOption = ModeName.decide,
+    restarts: Restarts = None,
+    passes: Passes = None,
+    out: Out = None,
+    resume: Resume = None,
+) -> None:
+    """Judge the baseline against itself: is this host fit to judge today?"""
+    _run(engine, scenario, [], mode, restarts, passes, out, resume)
+
+
+def _run(
+    engine_name: str,
+    scenario_name: str,
+    patches: list[str],
+    mode: ModeName,
+    restarts: int | None,
+    passes: int | None,
+    out: Path | None,
+    resume: Path | None,
+) -> None:
+    from fk_overlay import catalog
+    from fk_overlay.core import Arm, Design
+    from fk_overlay.engines.base import get_engine
+    from fk_overlay.report import write
+    from fk_overlay.report.console import verdicts as show
+    from fk_overlay.serving import judge
+
+    engine = get_engine(engine_name)
+    scenario = catalog.scenario(scenario_name)
+    arms = judge.candidates(patches, engine)
+    if not patches:
+        arms = (*arms, Arm(judge.AGAIN))
+    design = Design.of(mode.value)
+    design = replace(design, restarts=restarts or design.restarts, passes=passes or design.passes)
+    order = judge.Order(engine, scenario, arms, mode.value, design, selftest=not patches)
+    folder = resume or out or judge.new_folder(RUNS, scenario, arms)
+    if resume is None and folder.exists() and any(folder.iterdir()):
+        raise typer.BadParameter(f"{folder} is not empty; to go on with the run in it: --resume {folder}", param_hint="--out")
+    with Progress() as progress:
+        found = judge.run(order, folder, progress.tell)
+    written = write(folder)
+    show(found, folder, written)
+    raise typer.Exit(max((verdict.exit_code for verdict in found), default=3))
+
+
+class Progress:
+    """A bar that says which launch is under way; on a terminal it moves, in a log it is one line a launch."""
+
+    def __enter__(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        self._console = Console(stderr=True)
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        self._bar = Bar(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._bar.start()
+        self._task = self._bar.add_task("starting", total=None)
+        return self
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        self._bar.update(self._task, description=what, completed=done, total=total)
+        if not self._console.is_terminal:
+            self._console.print(f"[{done + 1}/{total}] {what}", highlight=False)
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()

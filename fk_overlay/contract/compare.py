@@ -1,0 +1,94 @@
+"""How far a target has drifted from its contract."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Literal
+
+from fk_overlay.core import Fingerprint
+
+State = Literal["same", "compatible", "body", "signature", "moved", "gone", "new"]
+"""``same``; ``compatible``: new optional parameters at the end or by keyword, or other annotations; ``body``: it may be
+called as before but does something else; ``signature``: it may not; ``moved``, ``gone``; ``new``: no contract yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """``detail`` says in words what differs; empty for ``same``."""
+
+    state: State
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """``position`` is None for a keyword-only parameter, ``default`` None for a required one."""
+
+    name: str
+    kind: str
+    position: int | None
+    annotation: str
+    default: str | None
+
+    def __str__(self) -> str:
+        annotation = f": {self.annotation}" if self.annotation else ""
+        return f"{self.name}{annotation}" + (f" = {self.default}" if self.default is not None else "")
+
+    def replaces(self, other: _Parameter) -> bool:
+        """Whether every call that sets ``other`` sets this one to the same effect. Annotations change no call."""
+        same_way = (self.name, self.kind, self.position) == (other.name, other.kind, other.position)
+        return same_way and self.default == other.default
+
+
+def compare(expected: Fingerprint, found: Fingerprint) -> Change:
+    """Tell what changed from ``expected`` to ``found``."""
+    if expected == found:
+        return Change("same")
+    detail = signature_diff(expected.signature, found.signature)
+    if not _callable_as_before(expected.signature, found.signature):
+        return Change("signature", detail)
+    if expected.body != found.body:
+        return Change("body", f"body {expected.body} -> {found.body}" + (f"; {detail}" if detail else ""))
+    return Change("compatible", detail)
+
+
+def signature_diff(expected: str, found: str) -> str:
+    """The parameters that are gone (``-``) and the ones that are there instead (``+``)."""
+    before, after = _parameters(expected), _parameters(found)
+    removed = [f"-{{{parameter}}}" for parameter in before.values() if str(after.get(parameter.name)) != str(parameter)]
+    added = [f"+{{{parameter}}}" for parameter in after.values() if str(before.get(parameter.name)) != str(parameter)]
+    if not removed and not added and list(before) != list(after):
+        return f"order of parameters: {', '.join(before)} -> {', '.join(after)}"
+    if not removed and not added and expected != found:
+        return f"{expected} -> {found}"
+    return " ".join(removed + added)
+
+
+def _callable_as_before(expected: str, found: str) -> bool:
+    before, after = _parameters(expected), _parameters(found)
+    kept = all(name in after and after[name].replaces(parameter) for name, parameter in before.items())
+    added = [parameter for name, parameter in after.items() if name not in before]
+    return kept and all(parameter.default is not None or parameter.kind.startswith("*") for parameter in added)
+
+
+def _parameters(signature: str) -> dict[str, _Parameter]:
+    definition = ast.parse(f"def _{signature}: ...").body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    args = definition.args
+    positional = args.posonlyargs + args.args
+    defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
+    found = [
+        _parameter(arg, "positional only" if arg in args.posonlyargs else "positional", position, default)
+        for position, (arg, default) in enumerate(zip(positional, defaults, strict=True))
+    ]
+    keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    found += [_parameter(arg, "keyword", None, default) for arg, default in keywords]
+    rest = ((args.vararg, "*"), (args.kwarg, "**"))
+    found += [_parameter(arg, kind, None, None) for arg, kind in rest if arg is not None]
+    return {parameter.name: parameter for parameter in found}
+
+
+def _parameter(arg: ast.arg, kind: str, position: int | None, default: ast.expr | None) -> _Parameter:
+    annotation = ast.unparse(arg.annotation) if arg.annotation else ""
+    return _Parameter(arg.arg, kind, position, annotation, ast.unparse(default) if default else None)

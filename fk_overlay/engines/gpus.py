@@ -1,0 +1,36 @@
+"""What the machine's NVIDIA GPUs are and how they do, asked of the driver's own tool so that CUDA stays untouched."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import Any
+
+QUERY = ("name", "driver_version", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "memory.used")
+
+
+def gpus() -> list[dict[str, Any]]:
+    """One dict per GPU with the keys of ``QUERY`` (MHz, degrees Celsius, watts, MiB); empty on a machine without."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    asked = subprocess.run(
+        ["nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if asked.returncode != 0:
+        return []
+    return [dict(zip(QUERY, map(_value, line.split(", ")), strict=True)) for line in asked.stdout.strip().splitlines()]
+
+
+def names() -> tuple[str, ...]:
+    return tuple(gpu["name"] for gpu in gpus())
+
+
+def _value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

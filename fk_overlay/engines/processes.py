@@ -1,0 +1,156 @@
+"""Starting, watching and ending engine processes. Only what was started here is ever signalled."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from fk_overlay.errors import LaunchError
+
+PR_SET_PDEATHSIG = 1
+STOP_S = 20.0
+"""How long an engine may take to end on its own after SIGINT."""
+TAIL_LINES = 40
+
+
+def die_with_parent() -> None:
+    """Linux ends this process with SIGTERM when the one that started it is gone, so a killed run leaves no server."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class EngineProcess:
+    """A process group of ours: an engine's front process and all that it starts."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, *, piped: bool = False) -> None:
+        self.log = log
+        self._log_file = log.open("ab")
+        pipe = subprocess.PIPE if piped else subprocess.DEVNULL
+        self.popen = subprocess.Popen(
+            command,
+            env=dict(env),
+            stdin=pipe,
+            stdout=subprocess.PIPE if piped else self._log_file,
+            stderr=self._log_file,
+            start_new_session=True,
+        )
+        self.memory = MemoryWatch(self.popen.pid)
+
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in family(self.popen.pid)]
+
+    def tail(self) -> str:
+        """The last lines of the log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-TAIL_LINES:])
+
+    def died(self) -> LaunchError:
+        code = self.popen.poll()
+        return LaunchError(f"the engine ended with code {code}: {why(self.log)}; its log is {self.log}", log=self.tail())
+
+    def stop(self) -> None:
+        """End the group: politely, then by force. Returns when no member is left."""
+        self.memory.stop()
+        members = {process.pid: process for process in family(self.popen.pid)}
+        if self.popen.stdin:
+            with contextlib.suppress(OSError):
+                self.popen.stdin.close()
+        if self.alive() and not _ended(self.popen, 0.0 if self.popen.stdin is None else 5.0):
+            self.popen.send_signal(signal.SIGINT)
+            _ended(self.popen, STOP_S)
+        members.update((process.pid, process) for process in _group(self.popen.pid))
+        _, left = psutil.wait_procs(list(members.values()), timeout=5.0)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10.0)
+        self.popen.wait(timeout=10.0)
+        self._log_file.close()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The process and its descendants that are alive."""
+    try:
+        front = psutil.Process(pid)
+        return [front, *front.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _group(leader: int) -> list[psutil.Process]:
+    """Members of the leader's process group, also those whose parent is gone."""
+    members = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == leader:
+                members.append(process)
+    return members
+
+
+def _ended(popen: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        popen.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+ERROR_MARKS = ("fk-overlay: ", "Error: ", "Error(", "Exception: ", "Killed", "Segmentation fault")
+
+
+def why(log: Path) -> str:
+    """The line of a log that most likely says what went wrong: the overlay's own word, else the last error."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    for marks in (ERROR_MARKS[:1], ERROR_MARKS):
+        for line in reversed(lines):
+            if any(mark in line for mark in marks):
+                return line.strip()[-400:]
+    return "no error in its log"
+
+
+class MemoryWatch:
+    """Peak resident memory of a process family in bytes, sampled twice a second from outside."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._pid = pid
+        self._done = threading.Event()
+        threading.Thread(target=self._watch, daemon=True, name="fk-overlay-memory").start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.5):
+            resident = 0
+            for process in family(self._pid):
+                with contextlib.suppress(psutil.Error):
+                    resident += process.memory_info().rss
+            self.peak = max(self.peak, resident)
+
+    def stop(self) -> None:
+        self._done.set()
+
+
+def wait_until(ready: threading.Event, process: EngineProcess, timeout_s: float) -> None:
+    """Raises :class:`LaunchError` when the process dies or the time is up before ``ready`` is set."""
+    deadline = time.monotonic() + timeout_s
+    while not ready.wait(0.1):
+        if not process.alive():
+            raise process.died()
+        if time.monotonic() > deadline:
+            raise LaunchError(
+                f"the engine did not answer within {timeout_s:.0f} s; its log is {process.log}",
+                state="hung",
+                log=process.tail(),
+            )

@@ -1,0 +1,84 @@
+"""The environment and the arguments of a vLLM process that is judged."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fk_overlay import __version__
+from fk_overlay.engines.base import Launch
+
+PLUGIN = "fk_overlay"
+PLUGIN_GROUP = "vllm.general_plugins"
+
+
+def environment(launch: Launch) -> dict[str, str]:
+    """The launch's environment: the caller's, the scenario's, then what the overlay needs.
+
+    Compile and kernel caches are the arm's own: vLLM's ahead-of-time cache is keyed by the *old* source files and would
+    serve the other arm's graph, silently ignoring a patch.
+    """
+    cache = launch.cache / launch.digest
+    env = {
+        **os.environ,
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        **launch.scenario.env,
+        "FK_OVERLAY": str(launch.plan),
+        "VLLM_CACHE_ROOT": str(cache / "vllm"),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "TRITON_CACHE_DIR": str(cache / "triton"),
+    }
+    env.pop("FK_OVERLAY_RECEIPTS", None)
+    if "VLLM_PLUGINS" in env:
+        env["VLLM_PLUGINS"] = ",".join(dict.fromkeys((*env["VLLM_PLUGINS"].split(","), PLUGIN)))
+    if not _registered():
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_registration(launch.folder)), env.get("PYTHONPATH", ""))))
+    return env
+
+
+def arguments(launch: Launch) -> dict[str, Any]:
+    """vLLM's engine arguments, in its own words."""
+    scenario = launch.scenario
+    return {
+        "model": str(launch.model),
+        "dtype": scenario.model.dtype,
+        "tensor_parallel_size": scenario.model.tensor_parallel,
+        "seed": scenario.seed,
+        **scenario.engine_args.get("vllm", {}),
+        "additional_config": {"fk_overlay": launch.digest},
+    }
+
+
+def command_line(arguments: Mapping[str, Any]) -> list[str]:
+    """The arguments as options of ``vllm serve``; the model comes first."""
+    options = [str(arguments["model"])]
+    for name, value in arguments.items():
+        flag = "--" + name.replace("_", "-")
+        if name == "model" or value is None:
+            continue
+        if isinstance(value, bool):
+            options.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, list):
+            options += [flag, *map(str, value)]
+        else:
+            options += [flag, json.dumps(value) if isinstance(value, dict) else str(value)]
+    return options
+
+
+def _registered() -> bool:
+    return any(point.name == PLUGIN for point in metadata.entry_points(group=PLUGIN_GROUP))
+
+
+def _registration(folder: Path) -> Path:
+    """A folder for PYTHONPATH that announces the plugin when fk-overlay runs from a checkout that is not installed."""
+    site = folder / "site"
+    info = site / f"fk_overlay-{__version__}.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: fk-overlay\nVersion: {__version__}\n")
+    (info / "entry_points.txt").write_text(f"[{PLUGIN_GROUP}]\n{PLUGIN} = fk_overlay.entry:vllm\n")
+    return site

@@ -1,0 +1,131 @@
+"""The inside of a vLLM process: what the overlay hooks into, and where vLLM keeps it (0.26 to 0.33)."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterable
+from multiprocessing import current_process
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fk_overlay.engines import gpus
+from fk_overlay.engines.vllm import ENGINE, forced
+from fk_overlay.engines.vllm.resolved import resolved_config
+from fk_overlay.errors import SeamError
+from fk_overlay.overlay.aliases import replace_everywhere
+from fk_overlay.overlay.imports import Watcher
+from fk_overlay.plan import Plan
+
+ROLES = (("EngineCore", "engine_core"), ("Worker", "worker"), ("ApiServer", "api"))
+"""Part of a multiprocessing name -> role. The main process is the API server, or all of vLLM in one process."""
+
+
+class VllmHost:
+    """See :class:`fk_overlay.overlay.host.Host`."""
+
+    engine = "vllm"
+
+    def __init__(self) -> None:
+        self._watcher = Watcher()
+
+    def version(self) -> str:
+        return ENGINE.version()
+
+    def source_root(self) -> Path:
+        return ENGINE.source_root()
+
+    def role(self) -> str:
+        name = current_process().name
+        return next((role for part, role in ROLES if part in name), "main")
+
+    def gpus(self) -> tuple[str, ...]:
+        return gpus.names()
+
+    def enter(self, plan: Plan) -> None:
+        """Forced decode, wherever this release samples; without forced requests it does nothing."""
+        if plan.purpose == "timed":
+            for name, support in forced.SUPPORT.items():
+                self._watcher.after(name, support)
+
+    def on_rank(self, tell: Callable[[int, int, dict[str, Any]], None]) -> None:
+        def hook(module: ModuleType) -> None:
+            init = module.WorkerBase.__init__
+
+            @functools.wraps(init)
+            def patched(self: Any, vllm_config: Any, local_rank: int, rank: int, *args: Any, **kwargs: Any) -> None:
+                init(self, vllm_config, local_rank, rank, *args, **kwargs)
+                tell(rank, vllm_config.parallel_config.world_size, resolved_config(vllm_config))
+
+            module.WorkerBase.__init__ = patched
+
+        self._watcher.after("vllm.v1.worker.worker_base", hook)
+
+    def on_loaded(self, tell: Callable[[Any], None]) -> None:
+        def hook(module: ModuleType) -> None:
+            load = module.BaseModelLoader.load_model
+
+            @functools.wraps(load)
+            def patched(self: Any, *args: Any, **kwargs: Any) -> Any:
+                model = load(self, *args, **kwargs)
+                tell(model)
+                return model
+
+            module.BaseModelLoader.load_model = patched
+
+        self._watcher.after("vllm.model_executor.model_loader.base_loader", hook)
+
+    def users(self, model: Any, owner: type) -> Iterable[Any]:
+        """Modules of the class, and modules that hold one as their ``quant_method`` (linear and embedding layers)."""
+        for module in model.modules():
+            if isinstance(module, owner) or isinstance(getattr(module, "quant_method", None), owner):
+                yield module
+
+    def register_model(self, architecture: str, module: str, name: str) -> None:
+        def hook(registry: ModuleType) -> None:
+            registry.ModelRegistry.register_model(architecture, f"{module}:{name}")
+
+        self._watcher.after("vllm.model_executor.models.registry", hook)
+
+    def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
+        """vLLM looks into ``VLLM_TUNED_CONFIG_FOLDER`` first; a use is a lookup whose file is in the pack."""
+        if taken := os.environ.get("VLLM_TUNED_CONFIG_FOLDER"):
+            if Path(taken) != folder:
+                raise SeamError(f"VLLM_TUNED_CONFIG_FOLDER={taken} is set; unset it, the pack brings its own configurations")
+        os.environ["VLLM_TUNED_CONFIG_FOLDER"] = str(folder)
+        self._watcher.after("vllm.model_executor.layers.fused_moe.fused_moe", lambda module: _count_lookups(module, folder, found))
+        return "VLLM_TUNED_CONFIG_FOLDER"
+
+    def provide_ir(self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None) -> None:
+        """Register the provider and put it first whenever vLLM sets the operator's priority for the worker's lifetime."""
+        import importlib
+
+        module, _, name = path.partition(":")
+        operator = getattr(importlib.import_module(module), name)
+        operator.register_impl(provider, supports_args=supports)(kernel)
+        set_default = operator.set_default
+        operator.set_default = lambda priority: set_default([provider, *(each for each in priority if each != provider)])
+
+
+def _count_lookups(module: ModuleType, folder: Path, found: Callable[[], None]) -> None:
+    look_up = module.get_moe_configs
+
+    @functools.wraps(look_up)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        configs = look_up(*args, **kwargs)
+        if configs is not None and any(_holds(path, configs) for path in folder.glob("*.json")):
+            found()
+        return configs
+
+    replace_everywhere(look_up, counted)
+
+
+def _holds(path: Path, configs: dict[int, Any]) -> bool:
+    held = json.loads(path.read_text(encoding="utf-8"))
+    held.pop("triton_version", None)
+    return {int(key): value for key, value in held.items()} == configs
+
+
+HOST = VllmHost()

@@ -1,0 +1,218 @@
+"""Puts a plan into this process. Called once, by the entry point, before the engine builds anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fk_overlay import catalog, environment, packs
+from fk_overlay.contract.check import verify
+from fk_overlay.contract.definition import Definition
+from fk_overlay.contract.live import verify_live
+from fk_overlay.core import Arm
+from fk_overlay.errors import ContractError, SeamError, UsageError
+from fk_overlay.overlay.counters import Slot
+from fk_overlay.overlay.host import Host
+from fk_overlay.overlay.imports import Watcher
+from fk_overlay.overlay.loader import load
+from fk_overlay.overlay.receipts import Receipt
+from fk_overlay.overlay.seams import function, ir, method, model, tuning
+from fk_overlay.overlay.tally import Tally
+from fk_overlay.overlay.witness import Witness
+from fk_overlay.plan import Plan, Swap, make
+
+_active: Overlay | None = None
+
+
+def activate(host: Host) -> Overlay:
+    """Read ``FK_OVERLAY`` and do what it says. A second call in the same process changes nothing.
+
+    Raises:
+        OverlayError: whatever stands in the way; the caller ends the process.
+    """
+    global _active
+    if _active is None:
+        plan = read_plan(host)
+        overlay = Overlay(host, plan)
+        _active = overlay
+        overlay.enter()
+    return _active
+
+
+def read_plan(host: Host) -> Plan:
+    """The plan file that ``FK_OVERLAY`` names, or the plan for the pack folders that it names."""
+    paths = environment.overlay()
+    if unknown := environment.unknown():
+        raise UsageError(f"unknown environment variables: {', '.join(unknown)}; known: {', '.join(environment.TABLE)}")
+    if len(paths) == 1 and paths[0].is_file():
+        return Plan.read(paths[0])
+    chosen = tuple(packs.trusted(catalog.pack(path)) for path in paths)
+    machine = packs.Machine(host.engine, host.version(), host.gpus())
+    for pack in chosen:
+        packs.require(pack, machine)
+    arm = Arm("+".join(pack.name for pack in chosen), chosen)
+    return make(
+        arm, catalog.tasks(), host.engine, host.version(), purpose="production", receipts=environment.receipts(), strict=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One function of one swap, with its row in the counters."""
+
+    swap: Swap
+    path: str
+    row: int
+    definition: Definition
+
+
+class Overlay:
+    """The overlay of this process."""
+
+    def __init__(self, host: Host, plan: Plan) -> None:
+        self.host = host
+        self.plan = plan
+        rows = sum(len(swap.target.places) for swap in plan.swaps)
+        self.receipt = Receipt(plan.receipts, role=host.role(), engine=host.engine, version=host.version(), places=rows)
+        self._witness = self._make_witness(rows)
+        self._watcher = Watcher()
+        self._prepare: list[tuple[type, Callable[[Any], None] | None, list[int]]] = []
+
+    def enter(self) -> None:
+        with self._or_die():
+            if self.plan.engine != self.host.engine:
+                raise UsageError(f"the plan is for {self.plan.engine}, this process is {self.host.engine}; plan it again")
+            self.host.enter(self.plan)
+            self.host.on_rank(lambda rank, size, config: self.receipt.say(rank=rank, world_size=size, config=config))
+            self.host.on_loaded(self._loaded)
+            for swap, places in self._verified():
+                self._arrange(swap, places)
+
+    # ---------------------------------------------------------------- placing
+
+    def _verified(self) -> list[tuple[Swap, list[Place]]]:
+        """Check every contract against the installed source before anything is touched."""
+        taken: dict[str, str] = {}
+        result, row = [], 0
+        for swap in self.plan.swaps:
+            definitions = verify(swap.expected, self.host.source_root(), strict_body=self.plan.strict)
+            places = []
+            for path in swap.target.places:
+                if path in taken:
+                    raise SeamError(f"packs {taken[path]!r} and {swap.pack!r} both replace {path}; run them one at a time")
+                taken[path] = swap.pack
+                places.append(Place(swap, path, row, definitions[path]))
+                row += 1
+            result.append((swap, places))
+        return result
+
+    def _arrange(self, swap: Swap, places: list[Place]) -> None:
+        """Swap at once where the engine offers a way, else when it imports the target."""
+        if swap.seam == "tuning":
+            self._placed(places[0], [tuning.swap(self.host, swap.file, self._tally(places[0]))])
+        elif swap.seam == "model":
+            model.swap(self.host, swap.target.qualname, load(swap), self._tally(places[0]))
+            self._placed(places[0], [])
+        else:
+            self._watcher.after(swap.target.module, lambda module: self._swap_in(module, swap, places))
+
+    def _swap_in(self, module: ModuleType, swap: Swap, places: list[Place]) -> None:
+        with self._or_die():
+            patch = load(swap)
+            if swap.seam == "method":
+                self._swap_methods(_reach(module, swap.target.qualname), patch, places)
+            elif swap.seam == "function":
+                verify_live(places[0].path, _reach(module, swap.target.qualname), places[0].definition)
+                self._placed(places[0], function.swap(module, swap.target.qualname, patch, self._tally(places[0])))
+            else:
+                provider = str(swap.options.get("provider", "fk_overlay"))
+                ir.swap(self.host, swap.target.path, provider, patch, self._tally(places[0]))
+                self._placed(places[0], [])
+
+    def _swap_methods(self, owner: type, patch: Any, places: list[Place]) -> None:
+        for place in places:
+            member = place.path.rpartition(".")[2]
+            verify_live(place.path, method.original(owner, member), place.definition)
+            method.swap(owner, member, patch, self._tally(place))
+            self._placed(place, [])
+        self._prepare.append((owner, getattr(patch, "prepare", None), [place.row for place in places]))
+
+    def _placed(self, place: Place, aliases: list[str]) -> None:
+        swap = place.swap
+        self.receipt.placed(
+            place.row,
+            task=swap.task,
+            target=place.path,
+            seam=swap.seam,
+            pack=swap.pack,
+            pack_digest=swap.pack_digest,
+            baseline_body=place.definition.body,
+            aliases=aliases,
+        )
+
+    # ---------------------------------------------------------------- after the weights are loaded
+
+    def _loaded(self, model: Any) -> None:
+        with self._or_die():
+            for owner, prepare, rows in self._prepare:
+                users = list(self.host.users(model, owner))
+                for module in users if prepare is not None else ():
+                    prepare(module)
+                for row in rows:
+                    self._tally_row(row).add(Slot.INSTANCES, len(users))
+                    self._tally_row(row).add(Slot.PREPARED, len(users) if prepare is not None else 0)
+            self.receipt.say(loaded=True)
+
+    # ---------------------------------------------------------------- counting and failing
+
+    def _make_witness(self, rows: int) -> Witness | None:
+        if self.plan.purpose != "witness" or self.receipt.counters is None:
+            return None
+        return Witness(self.receipt.counters, rows)
+
+    def _tally(self, place: Place) -> Tally:
+        return self._tally_row(place.row)
+
+    def _tally_row(self, row: int) -> Tally:
+        return Tally(self.receipt.counters, row, self._witness.mark(row) if self._witness else None)
+
+    def _or_die(self) -> _OrDie:
+        return _OrDie(self.receipt)
+
+
+class _OrDie:
+    """What goes wrong inside the overlay is noted in the receipt and ends the process: engines log and survive ordinary
+    exceptions of plugins and of optional imports, and would then serve without the patch."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        self._receipt = receipt
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and not isinstance(error, SystemExit):
+            import traceback
+
+            self._receipt.failed(error)
+            traceback.print_exception(error, file=sys.stderr)
+            raise SystemExit(f"fk-overlay: {type(error).__name__}: {error}") from error
+
+
+def _reach(module: ModuleType, qualname: str) -> Any:
+    held: Any = module
+    for name in qualname.split("."):
+        try:
+            held = getattr(held, name)
+        except AttributeError:
+            raise ContractError(f"{module.__name__} has no {qualname!r}; run fk-overlay check") from None
+    return held
+
+
+def pack_folders(plan: Plan) -> tuple[Path, ...]:
+    """The pack folders that a plan loads from."""
+    return tuple(dict.fromkeys(swap.pack_folder for swap in plan.swaps))

@@ -1,0 +1,42 @@
+"""Loads a patch's file as a module of its pack, so that it can import its neighbours, and checks its hash first."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+from fk_overlay.errors import PackError
+from fk_overlay.plan import Swap
+
+
+def package_name(swap: Swap) -> str:
+    """Name under which the pack is importable in this process; two versions of one pack never share it."""
+    return f"fk_pack_{swap.pack.replace('-', '_')}_{swap.pack_digest[:8]}"
+
+
+def load(swap: Swap) -> Any:
+    """The patch's class or function.
+
+    Raises:
+        PackError: the file changed since the plan was made, does not import, or has no such symbol.
+    """
+    try:
+        return getattr(load_module(swap), swap.symbol)
+    except AttributeError:
+        raise PackError(f"{swap.file} defines no {swap.symbol!r}, the symbol that {swap.pack_folder}/pack.toml names") from None
+
+
+def load_module(swap: Swap) -> ModuleType:
+    """The module of the patch's file. Raises :class:`PackError` if the file changed since the plan was made."""
+    if hashlib.sha256(swap.file.read_bytes()).hexdigest() != swap.sha256:
+        raise PackError(f"{swap.file} changed since the run was planned; start the run again")
+    package = package_name(swap)
+    if package not in sys.modules:
+        module = ModuleType(package)
+        module.__path__ = [str(swap.pack_folder)]
+        sys.modules[package] = module
+    name = swap.file.relative_to(swap.pack_folder).with_suffix("").as_posix().replace("/", ".")
+    return importlib.import_module(f"{package}.{name}")

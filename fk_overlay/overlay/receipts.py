@@ -1,0 +1,95 @@
+"""A process's proof that it ran the patch.
+
+Each process writes ``<pid>.json`` (who it is, what it put where, what went wrong) and ``<pid>.counters`` (how often it
+ran, see :mod:`fk_overlay.overlay.counters`). :func:`collect` joins both into one flat record per process and place:
+
+pid, role, rank, world_size, engine, version, loaded, errors; and per place task, target, seam, pack, pack_digest,
+baseline_body, aliases, instances, prepared, calls_eager, calls_traced, calls_captured, fallbacks, replays. A process
+without swaps gives one record with ``task`` None.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fk_overlay.overlay.counters import Counters, Slot, read
+
+
+class Receipt:
+    """The receipt of this process. With no folder nothing is written, and the counters live in memory only."""
+
+    def __init__(self, folder: Path | None, *, role: str, engine: str, version: str, places: int) -> None:
+        self._path = folder / f"{os.getpid()}.json" if folder else None
+        self._data: dict[str, Any] = {
+            "pid": os.getpid(),
+            "role": role,
+            "rank": None,
+            "world_size": None,
+            "engine": engine,
+            "version": version,
+            "loaded": False,
+            "errors": [],
+            "config": {},
+            "places": [],
+        }
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        self.counters = Counters(folder / f"{os.getpid()}.counters", places) if folder else None
+        self._write()
+
+    def placed(self, row: int, **place: Any) -> None:
+        """A swap is done: task, target, seam, pack, pack_digest, baseline_body, aliases."""
+        self._data["places"].append({"row": row, **place})
+        self._write()
+
+    def say(self, **facts: Any) -> None:
+        """Set facts about the process, such as rank, world_size, loaded, config."""
+        self._data.update(facts)
+        self._write()
+
+    def failed(self, error: BaseException) -> None:
+        self._data["errors"].append(f"{type(error).__name__}: {error}")
+        self._write()
+
+    def _write(self) -> None:
+        """Replace the file in one step: a reader never sees half of it."""
+        if self._path is None:
+            return
+        draft = self._path.with_suffix(".draft")
+        draft.write_text(json.dumps(self._data, default=str), encoding="utf-8")
+        draft.replace(self._path)
+
+
+def processes(folder: Path) -> list[dict[str, Any]]:
+    """What each process said of itself, with its places and counts under ``places``."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        rows = read(path.with_suffix(".counters"))
+        said["places"] = [{**place, **_counts(rows[place["row"]])} for place in said["places"]]
+        found.append(said)
+    return found
+
+
+def collect(folder: Path) -> Iterator[dict[str, Any]]:
+    """One flat record per process and place."""
+    for said in processes(folder):
+        process = {key: value for key, value in said.items() if key not in ("places", "config")}
+        for place in said["places"] or [{"task": None}]:
+            yield {**process, **{key: value for key, value in place.items() if key != "row"}}
+
+
+def _counts(row: tuple[int, ...]) -> dict[str, int]:
+    return {
+        "instances": row[Slot.INSTANCES],
+        "prepared": row[Slot.PREPARED],
+        "calls_eager": row[Slot.EAGER],
+        "calls_traced": row[Slot.TRACED],
+        "calls_captured": row[Slot.CAPTURED],
+        "fallbacks": row[Slot.FALLBACK],
+        "replays": row[Slot.REPLAYS],
+    }

@@ -1,0 +1,46 @@
+"""What a patch costs besides time per token: ratios candidate over baseline, medians over launches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fk_overlay.core import BASELINE, Limits
+from fk_overlay.scoring.evidence import Evidence
+from fk_overlay.stats.location import quantile
+
+COSTS: Mapping[str, str] = {
+    "gpu_memory_ratio": "peak_gpu_bytes",
+    "host_memory_ratio": "peak_rss_bytes",
+    "kv_blocks_ratio": "kv_blocks",
+    "load_time_ratio": "load_s",
+}
+"""Name of the ratio and the field of a launch's record that it compares."""
+
+
+def costs(evidence: Evidence, arm: str) -> dict[str, float]:
+    """Ratios of what both arms recorded in launches that were timed and ended well; more than 1 is more than the baseline."""
+    medians = {
+        name: [_median(evidence, side, field) for side in (arm, BASELINE)] for name, field in COSTS.items()
+    }
+    return {name: ours / theirs for name, (ours, theirs) in medians.items() if ours is not None and theirs}
+
+
+def over_limits(ratios: Mapping[str, float], limits: Limits) -> list[str]:
+    """A sentence for every cost beyond what the scenario allows."""
+    found = [
+        f"peak {place} memory is {ratios[name]:.2f} times the baseline's; the limit is {limits.memory_ratio:.2f}"
+        for name, place in (("gpu_memory_ratio", "GPU"), ("host_memory_ratio", "host"))
+        if ratios.get(name, 0.0) > limits.memory_ratio
+    ]
+    blocks = ratios.get("kv_blocks_ratio", 1.0)
+    if blocks < limits.kv_blocks_ratio:
+        found.append(
+            f"{blocks:.1%} of the baseline's KV blocks are left; the limit is {limits.kv_blocks_ratio:.1%}"
+        )
+    return found
+
+
+def _median(evidence: Evidence, arm: str, field: str) -> float | None:
+    launches = evidence.launches_of(arm, ok=True, purpose="timed")
+    values = [float(launch[field]) for launch in launches if launch.get(field) is not None]
+    return quantile(values, 0.5) if values else None

@@ -1,0 +1,88 @@
+"""May the measurement be believed? What speaks against it, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fk_overlay.core import BASELINE, Effect, Scenario
+from fk_overlay.scoring.evidence import Evidence, Record, of_arm
+from fk_overlay.scoring.traffic import failures
+
+SHOWN = 5
+
+
+def contract_errors(evidence: Evidence, arm: str) -> list[str]:
+    """Contract errors that the arm's engine processes noted in their receipts or that ended a launch."""
+    noted = [error for receipt in of_arm(evidence.receipts, arm) for error in receipt.get("errors") or ()]
+    ended = [str(launch.get("reason") or "") for launch in evidence.launches_of(arm) if launch["state"] != "ok"]
+    found = [text for text in noted + ended if text.startswith("ContractError")]
+    return list(dict.fromkeys(text.removeprefix("ContractError").lstrip(": ") for text in found))
+
+
+def invalid(evidence: Evidence, arm: str, scenario: Scenario, effect: Effect | None) -> list[str]:
+    """Why the comparison of ``arm`` with the baseline must not be believed."""
+    return [
+        *_baseline_failed(evidence, scenario),
+        *_baseline_patched(evidence),
+        *_configs_differ(evidence, arm),
+        *_unfit(evidence, effect),
+    ]
+
+
+def config_difference(evidence: Evidence, arm: str) -> dict[str, tuple[Any, Any]]:
+    """Resolved settings that are not the same in every sound launch of both arms: key -> (baseline's, other)."""
+    launches = [*evidence.launches_of(BASELINE, ok=True), *evidence.launches_of(arm, ok=True)]
+    configs = [_flat(launch.get("config") or {}) for launch in launches]
+    found: dict[str, tuple[Any, Any]] = {}
+    for config in configs[1:]:
+        for key in sorted(configs[0].keys() | config.keys()):
+            ours, theirs = configs[0].get(key, "absent"), config.get(key, "absent")
+            if ours != theirs:
+                found.setdefault(key, (ours, theirs))
+    return found
+
+
+def _baseline_failed(evidence: Evidence, scenario: Scenario) -> Iterator[str]:
+    for launch in evidence.launches_of(BASELINE):
+        if launch["state"] != "ok":
+            yield f"baseline launch {launch['launch']} {launch['state']}: {launch.get('reason') or 'no reason recorded'}"
+    requests = of_arm(evidence.timed(evidence.requests), BASELINE)
+    if failed := failures(requests, requests, scenario):
+        yield f"the baseline failed {len(failed)} of {len(requests)} requests, the first: {failed[0]}"
+
+
+def _baseline_patched(evidence: Evidence) -> Iterator[str]:
+    patched = {receipt["launch"]: receipt["task"] for receipt in of_arm(evidence.receipts, BASELINE) if receipt["task"]}
+    for launch, task in patched.items():
+        yield f"baseline launch {launch} ran a patch for {task}"
+
+
+def _configs_differ(evidence: Evidence, arm: str) -> Iterator[str]:
+    if found := config_difference(evidence, arm):
+        listed = [f"{key} ({ours} / {theirs})" for key, (ours, theirs) in list(found.items())[:SHOWN]]
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        yield f"the engine's resolved settings are not the same in every launch: {', '.join(listed)}{more}"
+
+
+def _unfit(evidence: Evidence, effect: Effect | None) -> Iterator[str]:
+    if evidence.selftest and effect is not None and not effect.low <= 1 <= effect.high:
+        yield (
+            f"the baseline differs from itself by {abs(effect.ratio - 1):.1%} (95 % interval {effect.low:.4f} to "
+            f"{effect.high:.4f}): this host is not fit to judge; find what disturbs it, then repeat the self-test"
+        )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def settings(launch: Record) -> dict[str, Any]:
+    """The resolved settings of a launch, nested names joined by dots."""
+    return _flat(launch.get("config") or {})

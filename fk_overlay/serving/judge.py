@@ -1,0 +1,233 @@
+"""A whole run: baseline against one or more candidates in a real engine, from nothing to verdicts on disk."""
+
+from __future__ import annotations
+
+import json
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fk_overlay import __version__, catalog, environment, packs
+from fk_overlay.contract.check import verify
+from fk_overlay.core import BASELINE, Arm, Design, Mode, Scenario, Task, Verdict
+from fk_overlay.engines.base import Engine
+from fk_overlay.engines.checkpoints import resolve, vocab_size
+from fk_overlay.engines.gpus import gpus, names
+from fk_overlay.errors import OverlayError, RecordError, UsageError
+from fk_overlay.lineage.record import FILE, Recorder, read
+from fk_overlay.plan import Plan, make
+from fk_overlay.scoring.verdict import judge as judge_records
+from fk_overlay.serving.design import Slot, slots
+from fk_overlay.serving.engagement import replayed
+from fk_overlay.serving.launch import Bench, Shared, perform
+from fk_overlay.serving.workload import make_requests
+
+AGAIN = "baseline-again"
+"""Name of the second baseline arm of a selftest."""
+Tell = Callable[[str, int, int], None]
+"""``tell(what, done, total)`` is called before every launch."""
+RECORDED_PACKAGES = ("torch", "triton", "transformers", "flashinfer-python", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the user asked for."""
+
+    engine: Engine
+    scenario: Scenario
+    arms: tuple[Arm, ...]
+    mode: Mode = "decide"
+    design: Design = field(default_factory=lambda: Design.of("decide"))
+    selftest: bool = False
+
+
+def candidates(where: Sequence[str | Path], engine: Engine) -> tuple[Arm, ...]:
+    """The baseline and one arm for each pack. Raises PackError if a pack may not be trusted or does not run here."""
+    arms = [Arm(BASELINE)]
+    machine = packs.Machine(engine.name, engine.version(), names())
+    for place in where:
+        pack = packs.trusted(catalog.pack(place))
+        packs.require(pack, machine)
+        if any(arm.name == pack.name for arm in arms):
+            raise UsageError(f"two packs are called {pack.name!r}; give each arm a name of its own")
+        arms.append(Arm(pack.name, (pack,)))
+    return tuple(arms)
+
+
+def run(order: Order, folder: Path, tell: Tell) -> list[Verdict]:
+    """Make the run, or go on with the one that ``folder`` holds, and judge it.
+
+    Raises:
+        ContractError: a target in the installed engine is not what its task describes.
+        RecordError: ``folder`` holds the record of another run.
+        KeyboardInterrupt: after the running engine was stopped and the interruption was noted.
+    """
+    version = order.engine.version()
+    tasks = catalog.tasks()
+    for arm in order.arms:
+        checked_plan(arm, order.engine, tasks)
+    done = _past(folder, order, version)
+    with Recorder(folder) as recorder:
+        if not done:
+            recorder.add("run", **_header(order, version, folder))
+        bench = _bench(order, version, tasks, folder, recorder, done)
+        try:
+            _launches(order, bench, done, tell)
+        except KeyboardInterrupt:
+            recorder.add("note", text="interrupted; go on with --resume")
+            raise
+        verdicts = judge_records(list(read(folder)), order.scenario)
+        recorder.add_all([{"kind": "verdict", **asdict(verdict), "state": verdict.state} for verdict in verdicts])
+    return verdicts
+
+
+def _launches(order: Order, bench: Bench, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
+    """Every launch that is not on record yet. An arm that fails once is not launched again; without a baseline or
+    without a candidate left there is nothing to compare."""
+    closed = {record["launch"]: record for record in done if record["kind"] == "launch"}
+    failed = {record["arm"] for record in closed.values() if record["state"] != "ok"}
+    planned = list(slots(order.arms, order.design))
+    for slot in planned:
+        alive = {arm.name for arm in order.arms} - failed
+        if BASELINE not in alive or len(alive) < 2:
+            return
+        if slot.name in closed or slot.arm.name in failed:
+            continue
+        tell(f"{slot.arm.name}, restart {slot.restart + 1} of {order.design.restarts}", slot.order, len(planned))
+        problem = perform(bench, slot) or _witness(bench, slot, closed, len(planned), tell)
+        if problem is not None:
+            failed.add(slot.arm.name)
+
+
+def _witness(bench: Bench, slot: Slot, closed: Mapping[str, Any], total: int, tell: Tell) -> OverlayError | None:
+    """Where counting in Python cannot show that the patch ran (compiled graphs, CUDA graphs), one launch per arm counts
+    on the device."""
+    witness = Slot(slot.order, slot.restart, slot.arm, "witness")
+    if slot.restart > 0 or not slot.arm.packs or witness.name in closed:
+        return None
+    receipts = [record for record in read(bench.folder) if record["kind"] == "receipt" and record["launch"] == slot.name]
+    if not replayed(receipts):
+        return None
+    tell(f"{slot.arm.name}, counting on the device", slot.order, total)
+    return perform(bench, witness)
+
+
+def _bench(
+    order: Order,
+    version: str,
+    tasks: Mapping[str, Task],
+    folder: Path,
+    recorder: Recorder,
+    done: Iterable[Mapping[str, Any]],
+) -> Bench:
+    scenario = order.scenario
+    model = resolve(scenario.model.source, environment.home() / "models", scenario.folder)
+    vocabulary = vocab_size(model)
+    requests = {
+        workload.name: make_requests(workload, vocab_size=vocabulary, seed=scenario.seed + index)
+        for index, workload in enumerate(scenario.workloads)
+    }
+    return Bench(
+        engine=order.engine,
+        version=version,
+        scenario=scenario,
+        model=model,
+        tasks=tasks,
+        folder=folder.absolute(),
+        cache=environment.home() / "caches" / f"{order.engine.name}-{version}",
+        passes=order.design.passes,
+        requests=requests,
+        recorder=recorder,
+        shared=_shared(scenario, done),
+    )
+
+
+def _shared(scenario: Scenario, done: Iterable[Mapping[str, Any]]) -> Shared:
+    """The reference tokens and the saturation of an earlier part of this run."""
+    shared = Shared()
+    records = list(done)
+    for record in records:
+        if record["kind"] == "saturation":
+            shared.saturation = record["requests_per_s"]
+            shared.reference = {
+                each["request"]: tuple(each["tokens"])
+                for each in records
+                if each["kind"] == "request"
+                and (each["launch"], each["pass"], each["workload"]) == (record["launch"], 0, scenario.headline_workload.name)
+            }
+    return shared
+
+
+def checked_plan(arm: Arm, engine: Engine, tasks: Mapping[str, Task]) -> Plan:
+    """The plan for an arm in the installed engine. Raises ContractError if a target is not what its task describes."""
+    plan = make(arm, tasks, engine.name, engine.version(), purpose="timed", receipts=None)
+    for swap in plan.swaps:
+        verify(swap.expected, engine.source_root(), strict_body=True)
+    return plan
+
+
+def _past(folder: Path, order: Order, version: str) -> list[dict[str, Any]]:
+    """The records of an earlier part of this very run, without what an unfinished launch left."""
+    if not (folder / FILE).is_file():
+        return []
+    records = list(read(folder))
+    header, wanted = records[0], _header(order, version, folder)
+    if different := [key for key in IDENTITY if header.get(key) != wanted[key]]:
+        raise RecordError(f"{folder} holds another run ({', '.join(different)} differ); give another --out")
+    closed = {record["launch"] for record in records if record["kind"] == "launch"}
+    return [record for record in records if record.get("launch") is None or record["launch"] in closed]
+
+
+IDENTITY = ("engine", "engine_version", "mode", "design", "selftest", "scenario", "arms")
+"""Keys of the run record that make two runs the same run."""
+
+
+def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
+    header = {
+        "run_id": folder.name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "engine": order.engine.name,
+        "engine_version": version,
+        "mode": order.mode,
+        "design": asdict(order.design),
+        "selftest": order.selftest,
+        "scenario": {key: value for key, value in asdict(order.scenario).items() if key != "folder"},
+        "arms": [
+            {"name": arm.name, "digest": arm.digest, "packs": [{"name": p.name, "digest": p.digest} for p in arm.packs]}
+            for arm in order.arms
+        ],
+        "environment": _machine(),
+        "command": sys.argv,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(header, default=str))
+    return plain
+
+
+def _machine() -> dict[str, Any]:
+    found = {"fk_overlay": __version__, "python": platform.python_version(), "system": platform.platform(), "cpu": _cpu()}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return {**found, "gpus": [{key: gpu[key] for key in ("name", "driver_version")} for gpu in gpus()]}
+
+
+def _cpu() -> str:
+    import psutil
+
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    return f"{names[0] if names else platform.processor()}, {psutil.cpu_count()} logical cores"
+
+
+def new_folder(parent: Path, scenario: Scenario, arms: Sequence[Arm]) -> Path:
+    """A name for a new run: when, what, and two bytes of chance."""
+    what = "+".join(arm.name for arm in arms[1:])
+    return parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{scenario.name}-{what}-{secrets.token_hex(2)}"
