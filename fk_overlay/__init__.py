@@ -1,7 +1,7 @@
 """fk-overlay judges a kernel where it will live: inside the real serving engine, against real load.
 
-This module is the public surface; everything else may change between releases. Names are loaded when they are asked for:
-the package is imported by every engine process, most of which have no overlay to run.
+This module is the public surface; everything else may change between releases. Names are loaded when they are asked
+for: the package is imported by every engine process, most of which have no overlay to run.
 """
 
 from __future__ import annotations

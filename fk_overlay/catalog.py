@@ -1,6 +1,7 @@
 """Finds tasks, packs and scenarios on a search path, loads and validates them.
 
-The search path is ``FK_OVERLAY_PATH``, the working folder, then what is shipped. A root holds ``tasks/<level>/<name>/``,
+The search path is ``FK_OVERLAY_PATH``, the working folder, then what is shipped. A root holds
+``tasks/<level>/<name>/``,
 ``patches/<name>/`` and ``scenarios/<name>.yaml``; the first root that has a name wins.
 """
 
@@ -11,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from fk_overlay import environment
-from fk_overlay.core import Pack, Scenario, Task
+from fk_overlay.core import Pack, Scenario, Target, Task
 from fk_overlay.errors import FileError, UsageError
 
 TASK_FILE, PACK_FILE = "task.toml", "pack.toml"
@@ -48,7 +51,8 @@ def pack(where: str | Path) -> Pack:
     folder = Path(where)
     if (folder / PACK_FILE).is_file():
         return load_pack(folder)
-    known = {path.parent.name: path.parent for root in reversed(roots()) for path in root.glob(f"patches/*/{PACK_FILE}")}
+    found = (path.parent for root in reversed(roots()) for path in root.glob(f"patches/*/{PACK_FILE}"))
+    known = {path.name: path for path in found}
     return load_pack(_named(str(where), known, f"pack (a folder with a {PACK_FILE})"))
 
 
@@ -62,21 +66,33 @@ def scenario(where: str | Path) -> Scenario:
 
 
 def load_task(path: Path) -> Task:
-    data = _toml(path)
-    data["targets"] = data.pop("target", [])
-    loaded = replace(_validated(Task, data, path), folder=path.parent)
+    loaded = replace(_validated(Task, _toml(path, table="target"), path), folder=path.parent)
     if loaded.name != path.parent.name or loaded.level != path.parent.parent.name:
-        raise FileError(f"{path}: name and level must be those of the folders, {path.parent.parent.name}/{path.parent.name}")
+        where = f"{path.parent.parent.name}/{path.parent.name}"
+        raise FileError(f"{path}: name and level must be those of the folders, {where}")
+    for target in loaded.targets:
+        _check_target(target, path)
     return loaded
+
+
+def _check_target(target: Target, path: Path) -> None:
+    if not target.module or not target.qualname:
+        raise FileError(f"{path}: target: path: {target.path!r} is not of the form package.module:Qualified.name")
+    if bool(target.members) != (target.seam == "method"):
+        raise FileError(f"{path}: target {target.path}: the method seam needs members, seam {target.seam!r} takes none")
+    try:
+        SpecifierSet(target.versions)
+    except InvalidSpecifier as error:
+        raise FileError(f"{path}: target {target.path}: versions: {error}; write them like '>=0.26,<0.34'") from error
 
 
 def load_pack(folder: Path) -> Pack:
     """Load and validate ``folder/pack.toml``; the digest is taken by :mod:`fk_overlay.packs`."""
     path = folder / PACK_FILE
-    data = _toml(path)
-    data["patches"] = data.pop("patch", [])
-    loaded = replace(_validated(Pack, data, path), folder=folder.absolute())
+    loaded = replace(_validated(Pack, _toml(path, table="patch"), path), folder=folder.absolute())
     for patch in loaded.patches:
+        if not (folder / patch.file).resolve().is_relative_to(folder.resolve()):
+            raise FileError(f"{path}: patch for task {patch.task!r}: {patch.file!r} lies outside of the pack")
         if not (folder / patch.file).exists():
             raise FileError(f"{path}: patch for task {patch.task!r}: there is no {patch.file!r} in {folder}")
     return loaded
@@ -115,11 +131,20 @@ def _named(name: str, known: Mapping[str, Found], kind: str) -> Found:
     return known[name]
 
 
-def _toml(path: Path) -> dict[str, Any]:
+FIELD = {"target": "targets", "patch": "patches"}
+"""Name of a table in a file -> the field that holds all of them."""
+
+
+def _toml(path: Path, *, table: str) -> dict[str, Any]:
+    """The file's keys, with its ``[[table]]`` entries under the name of their field."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FileError(f"{path}: {error}") from error
+    if FIELD[table] in data or not isinstance(data.get(table), list) or not data[table]:
+        raise FileError(f"{path}: at least one [[{table}]] is needed, each under its own heading")
+    data[FIELD[table]] = data.pop(table)
+    return data
 
 
 DERIVED = frozenset({"folder", "digest"})
@@ -127,7 +152,7 @@ DERIVED = frozenset({"folder", "digest"})
 
 
 @cache
-def _adapter(noun: type[Noun]) -> Any:
+def _adapter(noun: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(noun)
@@ -141,14 +166,16 @@ def _validated(noun: type[Noun], data: Any, path: Path) -> Noun:
     if derived := DERIVED & data.keys():
         raise FileError(f"{path}: {', '.join(sorted(derived))}: not a key; allowed: {_allowed(noun, ())}")
     try:
-        checked: Noun = _adapter(noun).validate_python(data)
+        checked: Noun = _adapter(cast(Any, noun)).validate_python(data)
     except ValidationError as error:
         raise FileError("\n".join(f"{path}: {_explained(noun, item)}" for item in error.errors())) from error
     return checked
 
 
 def _explained(noun: type[Any], item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
+    where = ".".join(_written(part) for part in item["loc"])
+    if item["type"] in ("missing", "missing_argument"):
+        return f"{where}: is missing"
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"{where}: unknown key; allowed: {_allowed(noun, item['loc'][:-1])}"
     return f"{where}: {item['msg']} (found {item.get('input')!r})"
@@ -162,4 +189,9 @@ def _allowed(noun: type[Any], loc: tuple[Any, ...]) -> str:
         hint = get_type_hints(noun).get(part) if isinstance(part, str) else None
         inner = [arg for arg in (hint, *get_args(hint)) if isinstance(arg, type) and is_dataclass(arg)]
         noun = inner[0] if inner else noun
-    return ", ".join(field.name for field in fields(noun) if field.name not in DERIVED)
+    return ", ".join(_written(field.name) for field in fields(noun) if field.name not in DERIVED)
+
+
+def _written(part: object) -> str:
+    """A field's name as files spell it."""
+    return next((table for table, name in FIELD.items() if name == part), str(part))

@@ -22,7 +22,6 @@ BASELINE = "baseline"
 """Name of the arm that runs with the overlay loaded and no patch."""
 
 
-
 class Strict:
     """Base of what users write in files: a key that no field has is an error, not a typo that does nothing."""
 
@@ -120,8 +119,8 @@ class Task(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One call of a target. ``module`` is the instance (or a stand-in with the attributes that the oracle reads; None for
-    functions); ``args`` and ``kwargs`` are what the target receives after it."""
+    """One call of a target. ``module`` is the instance (or a stand-in with the attributes that the oracle reads; None
+    for functions); ``args`` and ``kwargs`` are what the target receives after it."""
 
     module: Any
     args: tuple[Any, ...] = ()

@@ -22,6 +22,8 @@ class Variable:
 
 def _existing(text: str) -> tuple[Path, ...]:
     paths = tuple(Path(part).expanduser().absolute() for part in text.split(os.pathsep) if part)
+    if not paths:
+        raise ValueError("it names nothing")
     for path in paths:
         if not path.exists():
             raise ValueError(f"{path} does not exist")
@@ -37,7 +39,9 @@ def _folder(text: str) -> Path:
 
 OVERLAY = Variable("FK_OVERLAY", "a plan file, or pack folders, to put into every engine process", _existing)
 PATH = Variable("FK_OVERLAY_PATH", "folders with tasks/, patches/ and scenarios/ of your own", _existing)
-HOME = Variable("FK_OVERLAY_HOME", "where converted checkpoints and compile caches are kept", _folder, "~/.cache/fk-overlay")
+HOME = Variable(
+    "FK_OVERLAY_HOME", "where converted checkpoints and compile caches are kept", _folder, "~/.cache/fk-overlay"
+)
 RECEIPTS = Variable("FK_OVERLAY_RECEIPTS", "folder for receipts when a pack runs without a plan", _folder)
 
 TABLE: Mapping[str, Variable] = {variable.name: variable for variable in (OVERLAY, PATH, HOME, RECEIPTS)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -44,7 +43,9 @@ def files(folder: Path) -> Iterator[Path]:
 
 def hashes(folder: Path) -> dict[str, str]:
     """sha256 of every file, by its path inside the pack."""
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files(folder)}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files(folder)
+    }
 
 
 def digest(folder: Path) -> str:
@@ -65,6 +66,15 @@ def trusted(pack: Pack) -> Pack:
     return replace(pack, digest=digest(pack.folder))
 
 
+def unchanged(folder: Path, expected: str) -> None:
+    """Raises :class:`PackError` if the pack may be written by everyone, or is not the one with this digest any more."""
+    if not folder.is_dir():
+        raise PackError(f"{folder} is gone; start the run again")
+    _refuse_writable_by_all(folder)
+    if digest(folder) != expected:
+        raise PackError(f"{folder} changed since the run was planned; start the run again")
+
+
 def write_lock(pack: Pack, contracts: Mapping[str, object]) -> Path:
     path = pack.folder / LOCK_FILE
     lock = {"pack": pack.name, "files": hashes(pack.folder), "contracts": contracts}
@@ -79,9 +89,11 @@ def read_lock(pack: Pack) -> dict[str, dict[str, str]] | None:
         return None
     try:
         lock: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
-        lock["files"], lock["contracts"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PackError(f"{path} cannot be read ({error}); make it again: fk-overlay pack lock {pack.folder}") from error
+        lock["files"].keys(), lock["contracts"].keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PackError(
+            f"{path} cannot be read ({error}); make it again: fk-overlay pack lock {pack.folder}"
+        ) from error
     return lock
 
 
@@ -124,7 +136,9 @@ def _admits(specifier: str, version: str, pack: Pack) -> bool:
     try:
         return SpecifierSet(specifier).contains(Version(version).public, prereleases=True)
     except InvalidSpecifier as error:
-        raise PackError(f"pack {pack.name!r}: {specifier!r} is not a version specifier such as '>=0.26,<0.34'") from error
+        raise PackError(
+            f"pack {pack.name!r}: {specifier!r} is not a version specifier such as '>=0.26,<0.34'"
+        ) from error
 
 
 def _refuse_writable_by_all(folder: Path) -> None:
@@ -133,7 +147,7 @@ def _refuse_writable_by_all(folder: Path) -> None:
         if not stat.S_ISLNK(mode) and mode & stat.S_IWOTH:
             raise PackError(f"{path} may be written by everyone; a pack is code: chmod -R o-w {folder}")
         if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise PackError(f"{path} leads out of the pack, to {os.readlink(path)}; copy the file instead")
+            raise PackError(f"{path} leads out of the pack, to {path.readlink()}; copy the file instead")
 
 
 def _compare(pack: Pack, locked: Mapping[str, str], found: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """What one engine process must do, as one JSON file: which patches go where, and where its receipts go.
 
-The launcher writes a plan for every start of an engine; ``FK_OVERLAY`` names it. In production ``FK_OVERLAY`` names pack
-folders instead, and each process makes the same plan for itself.
+The launcher writes a plan for every start of an engine; ``FK_OVERLAY`` names it. In production ``FK_OVERLAY`` names
+pack folders instead, and each process makes the same plan for itself.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Plan:
             if data.pop("format") != FORMAT:
                 raise FileError(f"{path} is a plan of another version of fk-overlay; start the run again")
             return _revived(data)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FileError(f"{path} is not a readable plan ({type(error).__name__}: {error})") from error
 
 
@@ -91,12 +91,15 @@ def make(
     Raises:
         ContractError: a patch's task is unknown, or describes no target in this release.
     """
-    swaps = tuple(swap for pack in arm.packs for patch in pack.patches for swap in _swaps(pack, patch, tasks, engine, version))
+    swaps = tuple(
+        swap for pack in arm.packs for patch in pack.patches for swap in _swaps(pack, patch, tasks, engine, version)
+    )
     return Plan(engine, arm.name, arm.digest, purpose, receipts, swaps, strict)
 
 
 def targets_of(task: Task, engine: str, version: str) -> tuple[Target, ...]:
-    """The task's targets in this release. Raises :class:`ContractError` naming the described releases if there is none."""
+    """The task's targets in this release. Raises :class:`ContractError` naming the described releases if there is
+    none."""
     found = admitted(task, engine, version)
     if not found:
         known = ", ".join(f"{target.engine} {target.versions}" for target in task.targets) or "none"
@@ -115,9 +118,21 @@ def _swaps(pack: Pack, patch: Patch, tasks: Mapping[str, Task], engine: str, ver
         seam = patch.seam or target.seam
         expected = {place: contract.places[place] for place in target.places if place in contract.places}
         if missing := set(target.places) - expected.keys():
-            raise ContractError(f"task {task.name!r}: no contract for {', '.join(sorted(missing))} in {engine} {version}")
+            raise ContractError(
+                f"task {task.name!r}: no contract for {', '.join(sorted(missing))} in {engine} {version}"
+            )
         yield Swap(
-            pack.name, pack.folder, pack.digest, task.name, target, seam, file, sha256, patch.symbol, patch.options, expected
+            pack.name,
+            pack.folder,
+            pack.digest,
+            task.name,
+            target,
+            seam,
+            file,
+            sha256,
+            patch.symbol,
+            patch.options,
+            expected,
         )
 
 

@@ -27,7 +27,9 @@ def lint(folder: Folder, engine: EngineName = "vllm") -> None:
     plan = checked_plan(Arm(pack.name, (pack,)), get_engine(engine), catalog.tasks())
     checked = opcheck(plan)
     locked = "locked" if packs.read_lock(pack) else f"not locked (fk-overlay pack lock {folder})"
-    typer.echo(f"{pack.name} {pack.digest[:12]}: {len(pack.patches)} patches, {checked} operator cases checked, {locked}")
+    typer.echo(
+        f"{pack.name} {pack.digest[:12]}: {len(pack.patches)} patches, {checked} operator cases checked, {locked}"
+    )
 
 
 @app.command()
@@ -38,6 +40,7 @@ def lock(folder: Folder) -> None:
 
     pack = catalog.load_pack(folder)
     contracts = {
-        patch.task: [asdict(contract) for contract in store.read(catalog.task(patch.task).folder)] for patch in pack.patches
+        patch.task: [asdict(contract) for contract in store.read(catalog.task(patch.task).folder)]
+        for patch in pack.patches
     }
     typer.echo(packs.write_lock(pack, contracts))

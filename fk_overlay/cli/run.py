@@ -79,7 +79,9 @@ def _run(
     order = judge.Order(engine, scenario, arms, mode.value, design, selftest=not patches)
     folder = resume or out or judge.new_folder(RUNS, scenario, arms)
     if resume is None and folder.exists() and any(folder.iterdir()):
-        raise typer.BadParameter(f"{folder} is not empty; to go on with the run in it: --resume {folder}", param_hint="--out")
+        raise typer.BadParameter(
+            f"{folder} is not empty; to go on with the run in it: --resume {folder}", param_hint="--out"
+        )
     with Progress() as progress:
         found = judge.run(order, folder, progress.tell)
     written = write(folder)

@@ -45,7 +45,9 @@ def show(name: str, json: Json = False) -> None:
         if value := getattr(task, key):
             typer.echo(f"  {key.replace('_', ' ')}: {value if isinstance(value, dict) else ', '.join(value)}")
     for dtype, bound in task.tolerance.items():
-        typer.echo(f"  {dtype}: rtol {bound.rtol:g}, atol {bound.atol:g} for {bound.ratio:.1%}, never over {bound.cap:g} times")
+        typer.echo(
+            f"  {dtype}: rtol {bound.rtol:g}, atol {bound.atol:g} for {bound.ratio:.1%}, never over {bound.cap:g} times"
+        )
     typer.echo(f"  oracle: {task.folder / 'reference.py'}")
 
 

@@ -49,7 +49,8 @@ def compare(expected: Fingerprint, found: Fingerprint) -> Change:
     if not _callable_as_before(expected.signature, found.signature):
         return Change("signature", detail)
     if expected.body != found.body:
-        return Change("body", f"body {expected.body} -> {found.body}" + (f"; {detail}" if detail else ""))
+        bodies = f"its statements differ ({expected.body} -> {found.body})"
+        return Change("body", f"{bodies}; {detail}" if detail else bodies)
     return Change("compatible", detail)
 
 

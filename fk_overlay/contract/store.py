@@ -36,7 +36,7 @@ def contract_for(task: Task, engine: str, version: str) -> Contract:
         releases = ", ".join(contract.version for contract in known) or "none"
         raise ContractError(
             f"task {task.name!r} has no contract for {engine} {version}; known releases: {releases}. "
-            f"Take one with: fk-overlay contract snapshot {task.name}"
+            "Take one with: fk-overlay contract snapshot"
         )
     nearest = max(near, key=lambda contract: Version(contract.version))
     places = {place for target in targets for place in target.places}

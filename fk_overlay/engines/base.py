@@ -43,7 +43,8 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What the client saw of one request. Times are seconds on the client's monotonic clock, from the start of the pass.
+    """What the client saw of one request. Times are seconds on the client's monotonic clock, from the start of the
+    pass.
 
     Attributes:
         sent: when the request left; ``arrivals``: when each token arrived (all equal for an offline driver).
@@ -96,12 +97,12 @@ class Session(Protocol):
     def facts(self) -> Facts: ...
 
     def run(
-        self, requests: Sequence[Request], workload: Workload, *, rate: float | None, timeout_s: float
+        self, requests: Sequence[Request], workload: Workload, *, arrivals: Sequence[float] | None, timeout_s: float
     ) -> PassResult:
         """Send the requests and wait for the last token.
 
         Args:
-            rate: mean arrivals per second of an open loop; None for a closed loop.
+            arrivals: seconds from the start at which each request is sent (open loop); None for a closed loop.
 
         Raises:
             LaunchError: the engine died or did not finish in ``timeout_s`` seconds.
@@ -116,7 +117,8 @@ class Engine(Protocol):
     name: str
 
     def version(self) -> str:
-        """Installed release. Raises :class:`fk_overlay.errors.EngineError` with how to install it when there is none."""
+        """Installed release. Raises :class:`fk_overlay.errors.EngineError` with how to install it when there is
+        none."""
 
     def source_root(self) -> Path:
         """Folder that holds the engine's top package, found without importing it."""

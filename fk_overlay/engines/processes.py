@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from fk_overlay.engines.forkserver import Forked, ForkServer
 from fk_overlay.errors import LaunchError
 
 PR_SET_PDEATHSIG = 1
@@ -32,19 +33,23 @@ def die_with_parent() -> None:
 class EngineProcess:
     """A process group of ours: an engine's front process and all that it starts."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, *, piped: bool = False) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes] | Forked, log: Path) -> None:
         self.log = log
-        self._log_file = log.open("ab")
-        pipe = subprocess.PIPE if piped else subprocess.DEVNULL
-        self.popen = subprocess.Popen(
-            command,
-            env=dict(env),
-            stdin=pipe,
-            stdout=subprocess.PIPE if piped else self._log_file,
-            stderr=self._log_file,
-            start_new_session=True,
-        )
-        self.memory = MemoryWatch(self.popen.pid)
+        self.popen = popen
+        self.memory = MemoryWatch(popen.pid)
+
+    @classmethod
+    def start(cls, command: Sequence[str], env: Mapping[str, str], log: Path) -> EngineProcess:
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        return cls(popen, log)
+
+    @classmethod
+    def fork(cls, server: ForkServer, main: str, env: Mapping[str, str], log: Path) -> EngineProcess:
+        with log.open("ab") as output:
+            return cls(server.fork(main, env, output), log)
 
     def alive(self) -> bool:
         return self.popen.poll() is None
@@ -59,7 +64,9 @@ class EngineProcess:
 
     def died(self) -> LaunchError:
         code = self.popen.poll()
-        return LaunchError(f"the engine ended with code {code}: {why(self.log)}; its log is {self.log}", log=self.tail())
+        return LaunchError(
+            f"the engine ended with code {code}: {why(self.log)}; its log is {self.log}", log=self.tail()
+        )
 
     def stop(self) -> None:
         """End the group: politely, then by force. Returns when no member is left."""
@@ -78,7 +85,6 @@ class EngineProcess:
                 process.kill()
         psutil.wait_procs(left, timeout=10.0)
         self.popen.wait(timeout=10.0)
-        self._log_file.close()
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -100,7 +106,7 @@ def _group(leader: int) -> list[psutil.Process]:
     return members
 
 
-def _ended(popen: subprocess.Popen[bytes], seconds: float) -> bool:
+def _ended(popen: subprocess.Popen[bytes] | Forked, seconds: float) -> bool:
     try:
         popen.wait(timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -43,7 +43,7 @@ class Draw:
         return torch.randperm(count, generator=self._generator).to(self.device)
 
     def distinct(self, rows: int, columns: int, *, gap: float) -> Tensor:
-        """Rows of multiples of ``gap`` around 0, all different within a row, so that no rounding changes their order."""
+        """Rows of multiples of ``gap`` around 0, different within a row, so that no rounding changes their order."""
         import torch
 
         order = torch.stack([torch.randperm(columns, generator=self._generator) for _ in range(rows)])

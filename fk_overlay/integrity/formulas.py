@@ -1,8 +1,8 @@
 """The formulas that oracles are made of, in plain PyTorch.
 
-Each computes in the dtype of its first argument and casts weights to it, so that the same code is the float64 oracle and
-its float32 check, and takes an engine's own bfloat16 weights. Where an engine rounds in between, it says so; oracles do
-not imitate that.
+Each computes in the dtype of its first argument and casts weights to it, so that the same code is the float64 oracle
+and its float32 check, and takes an engine's own bfloat16 weights. Where an engine rounds in between, it says so;
+oracles do not imitate that.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def route(logits: Tensor, top_k: int, *, renormalize: bool, scoring: str = "soft
     return weights, experts.to(torch.int32)
 
 
-def experts_mlp(x: Tensor, w13: Tensor, w2: Tensor, weights: Tensor | None, ids: Tensor, activation: str = "silu") -> Tensor:
+def experts_mlp(
+    x: Tensor, w13: Tensor, w2: Tensor, weights: Tensor | None, ids: Tensor, activation: str = "silu"
+) -> Tensor:
     """``sum over k of weights[t, k] * w2[e] @ gated(w13[e] @ x[t])`` with e = ids[t, k]; negative ids add nothing.
 
     Args:

@@ -7,7 +7,7 @@
     target's own parameter names. It changes no argument. For a target that writes to arguments it returns their new
     values, in the order of the task's ``mutates``, followed by the target's result if it has one.
 ``samples(seed, dtype, device="cpu")``
-    Yields :class:`fk_overlay.core.Case`: few, small, awkward. The same seed gives the same values, rounded to ``dtype``.
+    Yields :class:`fk_overlay.core.Case`: few, small, awkward. A seed gives the same values, rounded to ``dtype``.
 ``canonical(case, results)`` (optional)
     Brings results, a tuple of tensors, into a form that does not depend on what the target is free to choose, such as
     the order of equal routes. Candidate and oracle are both brought into it before they are compared.

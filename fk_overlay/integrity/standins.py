@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from fk_overlay.integrity.draw import Draw
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HEAD_SIZE = 16
 
 
-def linear(draw: Draw, inputs: int, outputs: int, *, bias: bool = False) -> SimpleNamespace:
-    """A linear layer: weight [outputs, inputs] that keeps the scale of its input, bias [outputs] or None."""
-    weight = draw.normal(outputs, inputs, scale=inputs**-0.5)
-    return SimpleNamespace(weight=weight, bias=draw.normal(outputs, scale=0.5) if bias else None)
+GATED_GAIN = 1.6
+"""Brings the product of an activated gate and its partner back to the scale of the input."""
+
+
+def linear(draw: Draw, inputs: int, outputs: int, *, bias: bool = False, gain: float = 1.0) -> SimpleNamespace:
+    """A linear layer: weight [outputs, inputs] that scales its input by ``gain``, bias [outputs] or None."""
+    weight = draw.normal(outputs, inputs, scale=gain * inputs**-0.5)
+    return SimpleNamespace(weight=weight, bias=draw.normal(outputs, scale=0.25) if bias else None)
 
 
 def rms_norm(draw: Draw, hidden: int, epsilon: float = 1e-5, *, has_weight: bool = True) -> SimpleNamespace:
@@ -40,15 +48,22 @@ def rotary(
 
 def llama_mlp(draw: Draw, hidden: int, inner: int, *, bias: bool = False) -> SimpleNamespace:
     return SimpleNamespace(
-        gate_up_proj=linear(draw, hidden, 2 * inner, bias=bias), down_proj=linear(draw, inner, hidden, bias=bias)
+        gate_up_proj=linear(draw, hidden, 2 * inner, bias=bias),
+        down_proj=linear(draw, inner, hidden, bias=bias, gain=GATED_GAIN),
     )
 
 
+def experts(draw: Draw, count: int, hidden: int, inner: int) -> tuple[Tensor, Tensor]:
+    """Weights of ``count`` gated experts: [count, 2 inner, hidden] and [count, hidden, inner]."""
+    w13 = draw.normal(count, 2 * inner, hidden, scale=hidden**-0.5)
+    return w13, draw.normal(count, hidden, inner, scale=GATED_GAIN * inner**-0.5)
+
+
 def llama_attention(draw: Draw, hidden: int, heads: int, kv_heads: int, *, bias: bool = False) -> SimpleNamespace:
-    """Heads of 16 elements; weights twice as large as usual, so that scores are far from uniform."""
+    """Heads of 16 elements; queries and keys of scale 1.5, so that scores are far from uniform."""
     q_size, kv_size = heads * HEAD_SIZE, kv_heads * HEAD_SIZE
     qkv = linear(draw, hidden, q_size + 2 * kv_size, bias=bias)
-    qkv.weight[: q_size + kv_size] *= 2
+    qkv.weight[: q_size + kv_size] *= 1.5
     return SimpleNamespace(
         qkv_proj=qkv,
         o_proj=linear(draw, q_size, hidden),

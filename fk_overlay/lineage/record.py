@@ -11,7 +11,8 @@ torn last line and refuses damage anywhere else. What each kind holds:
 ``sample``   one :class:`fk_overlay.core.Sample`, the key ``pass`` for ``pass_``
 ``request``  one request of a timed pass: launch, arm, restart, pass, workload, request, ttft_s, latency_s,
              itl_s (list, seconds between tokens), tokens (list), error
-``forced``   one request of a forced decode: launch, arm, restart, request, tokens, logprobs (of each forced token, raw),
+``forced``   one request of a forced decode: launch, arm, restart, request, tokens, logprobs (of each forced token,
+raw),
              ranks (1 = top), top1 (tokens), margins (log-probability of the top token minus that of the second)
 ``verdict``  one :class:`fk_overlay.core.Verdict`
 ``note``     anything a reader should know, such as an interruption: text
@@ -55,7 +56,9 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +21,14 @@ from fk_overlay.errors import ContractError, SeamError, UsageError
 from fk_overlay.overlay.counters import Slot
 from fk_overlay.overlay.host import Host
 from fk_overlay.overlay.imports import Watcher
-from fk_overlay.overlay.loader import load
+from fk_overlay.overlay.loader import load, package_name
 from fk_overlay.overlay.receipts import Receipt
 from fk_overlay.overlay.seams import function, ir, method, model, tuning
 from fk_overlay.overlay.tally import Tally
 from fk_overlay.overlay.witness import Witness
 from fk_overlay.plan import Plan, Swap, make
 
+logger = logging.getLogger("fk_overlay")
 _active: Overlay | None = None
 
 
@@ -36,10 +40,9 @@ def activate(host: Host) -> Overlay:
     """
     global _active
     if _active is None:
-        plan = read_plan(host)
-        overlay = Overlay(host, plan)
-        _active = overlay
+        overlay = Overlay(host, read_plan(host))
         overlay.enter()
+        _active = overlay
     return _active
 
 
@@ -56,7 +59,13 @@ def read_plan(host: Host) -> Plan:
         packs.require(pack, machine)
     arm = Arm("+".join(pack.name for pack in chosen), chosen)
     return make(
-        arm, catalog.tasks(), host.engine, host.version(), purpose="production", receipts=environment.receipts(), strict=False
+        arm,
+        catalog.tasks(),
+        host.engine,
+        host.version(),
+        purpose="production",
+        receipts=environment.receipts(),
+        strict=False,
     )
 
 
@@ -85,12 +94,25 @@ class Overlay:
     def enter(self) -> None:
         with self._or_die():
             if self.plan.engine != self.host.engine:
-                raise UsageError(f"the plan is for {self.plan.engine}, this process is {self.host.engine}; plan it again")
+                raise UsageError(
+                    f"the plan is for {self.plan.engine}, this process is {self.host.engine}; plan it again"
+                )
+            for folder, digest in {swap.pack_folder: swap.pack_digest for swap in self.plan.swaps}.items():
+                packs.unchanged(folder, digest)
             self.host.enter(self.plan)
-            self.host.on_rank(lambda rank, size, config: self.receipt.say(rank=rank, world_size=size, config=config))
+            self.host.on_rank(self._became_rank)
             self.host.on_loaded(self._loaded)
             for swap, places in self._verified():
                 self._arrange(swap, places)
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _became_rank(self, rank: int, size: int, config: dict[str, Any]) -> None:
+        self.receipt.say(role=self.host.role(), rank=rank, world_size=size, config=config)
+
+    def _forked(self) -> None:
+        self.receipt.forked()
+        if self._witness is not None:
+            self._witness.start()
 
     # ---------------------------------------------------------------- placing
 
@@ -103,8 +125,14 @@ class Overlay:
             places = []
             for path in swap.target.places:
                 if path in taken:
-                    raise SeamError(f"packs {taken[path]!r} and {swap.pack!r} both replace {path}; run them one at a time")
+                    raise SeamError(
+                        f"packs {taken[path]!r} and {swap.pack!r} both replace {path}; run them one at a time"
+                    )
                 taken[path] = swap.pack
+                if definitions[path].body != swap.expected[path].body:
+                    logger.warning(
+                        "%s: its body is not the one that %r was written for; run fk-overlay check", path, swap.pack
+                    )
                 places.append(Place(swap, path, row, definitions[path]))
                 row += 1
             result.append((swap, places))
@@ -127,7 +155,8 @@ class Overlay:
                 self._swap_methods(_reach(module, swap.target.qualname), patch, places)
             elif swap.seam == "function":
                 verify_live(places[0].path, _reach(module, swap.target.qualname), places[0].definition)
-                self._placed(places[0], function.swap(module, swap.target.qualname, patch, self._tally(places[0])))
+                tally, pack = self._tally(places[0]), package_name(swap)
+                self._placed(places[0], function.swap(module, swap.target.qualname, patch, tally, pack=pack))
             else:
                 provider = str(swap.options.get("provider", "fk_overlay"))
                 ir.swap(self.host, swap.target.path, provider, patch, self._tally(places[0]))
@@ -160,8 +189,9 @@ class Overlay:
         with self._or_die():
             for owner, prepare, rows in self._prepare:
                 users = list(self.host.users(model, owner))
-                for module in users if prepare is not None else ():
-                    prepare(module)
+                if prepare is not None:
+                    for module in users:
+                        prepare(module)
                 for row in rows:
                     self._tally_row(row).add(Slot.INSTANCES, len(users))
                     self._tally_row(row).add(Slot.PREPARED, len(users) if prepare is not None else 0)
@@ -200,7 +230,11 @@ class _OrDie:
 
             self._receipt.failed(error)
             traceback.print_exception(error, file=sys.stderr)
-            raise SystemExit(f"fk-overlay: {type(error).__name__}: {error}") from error
+            last_word = f"fk-overlay: {type(error).__name__}: {' '.join(str(error).split())}"
+            if threading.current_thread() is not threading.main_thread():
+                print(last_word, file=sys.stderr, flush=True)
+                os._exit(1)  # SystemExit would end this thread only
+            raise SystemExit(last_word) from error
 
 
 def _reach(module: ModuleType, qualname: str) -> Any:

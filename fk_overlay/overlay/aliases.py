@@ -11,11 +11,15 @@ from types import ModuleType
 from typing import Any
 
 
-def replace_everywhere(old: Any, new: Any) -> list[str]:
-    """Rebind ``old`` in every loaded module. Returns the names that were rewritten, as ``module:name``."""
+def replace_everywhere(old: Any, new: Any, *, spare: str = "") -> list[str]:
+    """Rebind ``old`` in every loaded module. Returns the names that were rewritten, as ``module:name``.
+
+    Args:
+        spare: top package that keeps ``old``: a kernel that falls back to what it replaces must not call itself.
+    """
     rewritten = []
     for module_name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType):
+        if isinstance(module, ModuleType) and module_name.partition(".")[0] != spare:
             for name in [name for name, value in list(vars(module).items()) if value is old]:
                 setattr(module, name, new)
                 rewritten.append(f"{module_name}:{name}")

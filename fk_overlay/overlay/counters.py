@@ -38,10 +38,14 @@ class Counters:
     """Rows of :class:`Slot` columns, all zero at first. The file is made by the process that counts."""
 
     def __init__(self, path: Path, rows: int) -> None:
-        size = max(1, rows) * WIDTH * 8
-        path.write_bytes(bytes(size))
+        self._size = max(1, rows) * WIDTH * 8
+        self.move(path)
+
+    def move(self, path: Path) -> None:
+        """Count from zero in a new file, as a forked process must: it shares the old one with its parent."""
+        path.write_bytes(bytes(self._size))
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), size)
+            self._map = mmap.mmap(file.fileno(), self._size)
         self.cells = memoryview(self._map).cast("q")
 
     def add(self, row: int, slot: Slot, count: int = 1) -> None:

@@ -44,5 +44,7 @@ class Host(Protocol):
         """Let the engine read kernel configurations from ``folder``; call ``found`` whenever it uses one of them.
         Returns the place that now looks there (tuning seam)."""
 
-    def provide_ir(self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None) -> None:
+    def provide_ir(
+        self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None
+    ) -> None:
         """Register ``kernel`` as the first provider of an IR operator (IR seam)."""

@@ -6,12 +6,14 @@ import order changes. The finder sits first on ``sys.meta_path`` and only ever l
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
+
+from fk_overlay.errors import SeamError
 
 Then = Callable[[ModuleType], None]
 
@@ -19,9 +21,9 @@ Then = Callable[[ModuleType], None]
 class _ThenLoader(Loader):
     """The module's own loader, followed by what was asked for."""
 
-    def __init__(self, inner: Loader, then: Sequence[Then]) -> None:
+    def __init__(self, inner: Loader, watched: dict[str, list[Then]]) -> None:
         self._inner = inner
-        self._then = then
+        self._watched = watched
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._inner.create_module(spec)
@@ -30,29 +32,42 @@ class _ThenLoader(Loader):
         assert module.__spec__ is not None
         module.__spec__.loader = module.__loader__ = self._inner
         self._inner.exec_module(module)
-        for then in self._then:
+        for then in self._watched.get(module.__name__, ()):
             then(module)
+        # Only now: a module that was looked up but not loaded, or that failed, must still be caught the next time.
+        self._watched.pop(module.__name__, None)
 
 
 class Watcher(MetaPathFinder):
-    """Watches for imports. One per process, installed with the first name."""
+    """Watches for imports; installed on ``sys.meta_path`` with the first name."""
 
     def __init__(self) -> None:
         self._watched: dict[str, list[Then]] = {}
 
     def after(self, name: str, then: Then) -> None:
+        """Call ``then(module)`` when ``name`` has been imported.
+
+        Raises:
+            SeamError: ``name`` is being imported by the caller of this very function, too late to be caught.
+        """
         if name in sys.modules:
-            then(sys.modules[name])
+            module = importlib.import_module(name)  # waits for another thread that is still at it
+            if getattr(module.__spec__, "_initializing", False):
+                raise SeamError(f"{name} is half imported; the overlay must be loaded before or after it, not by it")
+            then(module)
             return
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
         self._watched.setdefault(name, []).append(then)
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        then = self._watched.pop(fullname, None)
-        if then is None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in self._watched:
             return None
-        spec = find_spec(fullname)
+        behind = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (finder.find_spec(fullname, path, target) for finder in behind)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _ThenLoader(spec.loader, then)
+            spec.loader = _ThenLoader(spec.loader, self._watched)
         return spec

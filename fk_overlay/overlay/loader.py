@@ -26,7 +26,9 @@ def load(swap: Swap) -> Any:
     try:
         return getattr(load_module(swap), swap.symbol)
     except AttributeError:
-        raise PackError(f"{swap.file} defines no {swap.symbol!r}, the symbol that {swap.pack_folder}/pack.toml names") from None
+        raise PackError(
+            f"{swap.file} defines no {swap.symbol!r}, the symbol that {swap.pack_folder}/pack.toml names"
+        ) from None
 
 
 def load_module(swap: Swap) -> ModuleType:

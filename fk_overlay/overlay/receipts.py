@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,25 +21,25 @@ from fk_overlay.overlay.counters import Counters, Slot, read
 
 
 class Receipt:
-    """The receipt of this process. With no folder nothing is written, and the counters live in memory only."""
+    """The receipt of this process. With no folder nothing is written and nothing counted."""
 
     def __init__(self, folder: Path | None, *, role: str, engine: str, version: str, places: int) -> None:
-        self._path = folder / f"{os.getpid()}.json" if folder else None
-        self._data: dict[str, Any] = {
-            "pid": os.getpid(),
-            "role": role,
-            "rank": None,
-            "world_size": None,
-            "engine": engine,
-            "version": version,
-            "loaded": False,
-            "errors": [],
-            "config": {},
-            "places": [],
-        }
+        self._folder = folder
+        self._data: dict[str, Any] = {"engine": engine, "version": version, "places": []}
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         self.counters = Counters(folder / f"{os.getpid()}.counters", places) if folder else None
+        self._begin(role)
+
+    def forked(self) -> None:
+        """Begin a receipt of its own in a forked process, which has its parent's swaps but is not its parent's rank."""
+        if self._folder is not None and self.counters is not None:
+            self.counters.move(self._folder / f"{os.getpid()}.counters")
+        self._begin(self._data["role"])
+
+    def _begin(self, role: str) -> None:
+        self._lock = threading.Lock()  # new in a forked process: a thread of the parent may have held the old one
+        self._data.update(pid=os.getpid(), role=role, rank=None, world_size=None, loaded=False, errors=[], config={})
         self._write()
 
     def placed(self, row: int, **place: Any) -> None:
@@ -47,7 +48,7 @@ class Receipt:
         self._write()
 
     def say(self, **facts: Any) -> None:
-        """Set facts about the process, such as rank, world_size, loaded, config."""
+        """Set facts about the process, such as role, rank, world_size, loaded, config."""
         self._data.update(facts)
         self._write()
 
@@ -57,11 +58,13 @@ class Receipt:
 
     def _write(self) -> None:
         """Replace the file in one step: a reader never sees half of it."""
-        if self._path is None:
+        if self._folder is None:
             return
-        draft = self._path.with_suffix(".draft")
-        draft.write_text(json.dumps(self._data, default=str), encoding="utf-8")
-        draft.replace(self._path)
+        path = self._folder / f"{os.getpid()}.json"
+        draft = path.with_suffix(".draft")
+        with self._lock:
+            draft.write_text(json.dumps(self._data, default=str), encoding="utf-8")
+            draft.replace(path)
 
 
 def processes(folder: Path) -> list[dict[str, Any]]:

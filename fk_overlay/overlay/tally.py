@@ -67,12 +67,12 @@ def _counter(tally: Tally, slot: Slot) -> Callable[[], None]:
 
 
 def _plain_counter(tally: Tally, slot: Slot) -> Callable[[], None]:
-    if tally.counters is None:
+    counters, cell = tally.counters, tally.row * WIDTH + slot
+    if counters is None:
         return lambda: None
-    cells, cell = tally.counters.cells, tally.row * WIDTH + slot
 
     def count() -> None:
-        cells[cell] += 1
+        counters.cells[cell] += 1
 
     return count
 

@@ -1,8 +1,8 @@
 """Counts executions on the device, so that the replay of a CUDA graph counts too.
 
-The result of a swapped call is passed through an operator that copies it and adds one to a counter in device memory. The
-copy makes it a data dependency: no compiler can drop or move it. It costs time and fusions, so it is used in witness
-launches, which are never timed.
+The result of a swapped call is passed through an operator that copies it and adds one to a counter in device memory.
+The copy makes it a data dependency: no compiler can drop or move it. It costs time and fusions, so it is used in
+witness launches, which are never timed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ class Witness:
         self._device_counts: dict[torch.device, torch.Tensor] = {}
         self._host_counts: dict[torch.device, torch.Tensor] = {}
         self._op = self._register()
+        self.start()
+
+    def start(self) -> None:
+        """Count from zero and publish; once more in a forked process, which has none of its parent's threads."""
+        self._device_counts.clear()
+        self._host_counts.clear()
         threading.Thread(target=self._publish_forever, daemon=True, name="fk-overlay-witness").start()
 
     def mark(self, row: int) -> Callable[[Any], Any]:
@@ -41,7 +47,8 @@ class Witness:
             if isinstance(result, tuple | list):
                 first = next((index for index, part in enumerate(result) if isinstance(part, torch.Tensor)), None)
                 if first is not None:
-                    return type(result)(op(part, row) if index == first else part for index, part in enumerate(result))
+                    parts = [op(part, row) if index == first else part for index, part in enumerate(result)]
+                    return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
             return result
 
         return passed
@@ -67,10 +74,10 @@ class Witness:
         import torch
 
         if device not in self._device_counts:
-            self._device_counts[device] = torch.zeros(self._rows, dtype=torch.int64, device=device)
-            cuda = device.type == "cuda"
-            host = torch.zeros(self._rows, dtype=torch.int64, pin_memory=True) if cuda else self._device_counts[device]
-            self._host_counts[device] = host
+            with torch.inference_mode(mode=False):  # engines run in and out of inference mode; both must count
+                counts = torch.zeros(self._rows, dtype=torch.int64, device=device)
+                host = torch.zeros(self._rows, dtype=torch.int64, pin_memory=True) if device.type == "cuda" else counts
+            self._device_counts[device], self._host_counts[device] = counts, host
         return self._device_counts[device]
 
     def _publish_forever(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fk_overlay.core import BASELINE, Scenario
 from fk_overlay.scoring.envelope import Envelope
-from fk_overlay.scoring.evidence import Evidence, Record, of_arm
+from fk_overlay.scoring.evidence import Evidence, of_arm
 from fk_overlay.scoring.forced import Discrepancy, against
 from fk_overlay.scoring.traffic import SIGNIFICANCE, Divergence, divergences, excess, failures
 
@@ -29,7 +29,10 @@ class Finding:
 
 
 def examine(evidence: Evidence, arm: str, scenario: Scenario, envelope: Envelope) -> Finding:
-    """Hold the arm's forced decodes, timed outputs and launches to the baseline's."""
+    """Hold the arm's launches, timed outputs and forced decodes to the baseline's.
+
+    A baseline that is beside itself condemns nobody: without calibration only failures are errors.
+    """
     forced = evidence.sound(evidence.forced)
     reference = of_arm(forced, BASELINE)
     items = tuple(against(reference, of_arm(forced, arm)))
@@ -38,14 +41,14 @@ def examine(evidence: Evidence, arm: str, scenario: Scenario, envelope: Envelope
     headline = scenario.headline_workload.name
     parted = tuple(divergences(ours, theirs, reference, headline))
     correctness = envelope.mean_correctness(items)
-    errors = [
-        *_launches(evidence, arm),
-        *_flips(items, envelope.margin),
-        *_parted(parted, envelope.margin),
-        *_requests(failures(ours, theirs, scenario), len(ours)),
-        *_recognised(parted, headline, {record["request"] for record in reference}),
-        *_low(correctness, scenario.correctness.threshold, envelope),
-    ]
+    errors = [*_launches(evidence, arm), *_requests(failures(ours, theirs, scenario), len(ours))]
+    if envelope.calibrated:
+        errors += [
+            *_flips(items, envelope.margin),
+            *_parted(parted, envelope.margin),
+            *_recognised(parted, headline, {record["request"] for record in reference}),
+            *_low(correctness, scenario.correctness.threshold, envelope),
+        ]
     return Finding(correctness, tuple(errors), items, parted)
 
 
@@ -56,12 +59,14 @@ def _launches(evidence: Evidence, arm: str) -> Iterator[str]:
 
 
 def _flips(items: Sequence[Discrepancy], margin: float) -> Iterator[str]:
-    flips = {(item.request, flip.position): flip.margin for item in items for flip in item.flips if flip.margin > margin}
+    flips = {
+        (item.request, flip.position): flip.margin for item in items for flip in item.flips if flip.margin > margin
+    }
     if flips:
         (request, position), worst = max(flips.items(), key=lambda found: found[1])
         yield (
-            f"{_count(len(flips), 'token')} of the forced decode changed although the baseline was sure: token {position} "
-            f"of request {request} by {worst:.2f} nats, where the baseline itself changes up to {margin:.2f}"
+            f"{_count(len(flips), 'token')} of the forced decode changed although the baseline was sure: token "
+            f"{position} of request {request}, margin {worst:.2f} nats against at most {margin:.2f}"
         )
 
 
@@ -70,8 +75,9 @@ def _parted(found: Sequence[Divergence], margin: float) -> Iterator[str]:
     if wrong:
         worst = max(wrong, key=lambda divergence: divergence.margin or 0.0)
         yield (
-            f"{_count(len(wrong), 'timed output')} left the baseline's although it was sure: request {worst.request} of "
-            f"{worst.workload} at token {worst.position}, margin {worst.margin:.2f} nats against at most {margin:.2f}"
+            f"{_count(len(wrong), 'timed output')} left the baseline's where it was sure: request {worst.request} "
+            f"of {worst.workload} at token {worst.position}, margin {worst.margin:.2f} nats against at most "
+            f"{margin:.2f}"
         )
 
 
@@ -92,16 +98,10 @@ def _recognised(found: Sequence[Divergence], headline: str, forced: set[int]) ->
 def _low(correctness: float | None, threshold: float, envelope: Envelope) -> Iterator[str]:
     if correctness is not None and correctness < threshold:
         yield (
-            f"correctness {correctness:.3f} is below {threshold:.2f} (noise level {envelope.top1:.3f} of the tokens and "
+            f"correctness {correctness:.3f} is below {threshold:.2f} (noise level: {envelope.top1:.3f} of the tokens, "
             f"{envelope.drift:.3f} nats)"
         )
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
-
-
-def unjudged(evidence: Evidence, arm: Record) -> bool:
-    """Whether the arm ended launches well without a single forced decode to hold against the baseline's."""
-    forced = evidence.sound(evidence.forced)
-    return not any(True for _ in against(of_arm(forced, BASELINE), of_arm(forced, arm["name"])))

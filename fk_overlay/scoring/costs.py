@@ -18,10 +18,9 @@ COSTS: Mapping[str, str] = {
 
 
 def costs(evidence: Evidence, arm: str) -> dict[str, float]:
-    """Ratios of what both arms recorded in launches that were timed and ended well; more than 1 is more than the baseline."""
-    medians = {
-        name: [_median(evidence, side, field) for side in (arm, BASELINE)] for name, field in COSTS.items()
-    }
+    """Ratios of what both arms recorded in launches that were timed and ended well; more than 1 is more than the
+    baseline."""
+    medians = {name: [_median(evidence, side, field) for side in (arm, BASELINE)] for name, field in COSTS.items()}
     return {name: ours / theirs for name, (ours, theirs) in medians.items() if ours is not None and theirs}
 
 
@@ -34,9 +33,8 @@ def over_limits(ratios: Mapping[str, float], limits: Limits) -> list[str]:
     ]
     blocks = ratios.get("kv_blocks_ratio", 1.0)
     if blocks < limits.kv_blocks_ratio:
-        found.append(
-            f"{blocks:.1%} of the baseline's KV blocks are left; the limit is {limits.kv_blocks_ratio:.1%}"
-        )
+        limit = f"the limit is {100 * limits.kv_blocks_ratio:.1f} %"
+        found.append(f"{100 * blocks:.1f} % of the baseline's KV blocks are left; {limit}")
     return found
 
 

@@ -1,13 +1,14 @@
 """From samples to effects: candidate over baseline, oriented so that more than 1 is better.
 
-The passes of a launch are averaged (mean of logs), launches with the same ``restart`` form a pair, and the interval is over
-pairs. A metric that is not positive somewhere has no ratio: it is named by :func:`without_ratio`, never patched up.
+The passes of a launch are averaged (mean of logs), launches with the same ``restart`` form a pair, and the interval is
+over pairs. A metric that is not positive somewhere has no ratio: it is named by :func:`without_ratio`, never patched
+up.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from fk_overlay.core import BASELINE, Effect, Merit, Mode
 from fk_overlay.scoring.evidence import Record
@@ -40,8 +41,13 @@ def log_ratios(samples: Iterable[Record], candidate: str, baseline: str = BASELI
 
 
 def without_ratio(samples: Iterable[Record], candidate: str, baseline: str = BASELINE) -> list[Key]:
-    """(workload, metric) pairs of which some value is zero, negative or not finite, so that no ratio exists."""
-    return [key for key, (_, arms) in _grouped(samples, (baseline, candidate)).items() if not _positive(arms)]
+    """(workload, metric) pairs of which some value is zero, negative or not finite, so that no ratio exists. Metrics
+    that are zero throughout (failures, say) are left out: there is nothing to tell."""
+    return [
+        key
+        for key, (_, arms) in _grouped(samples, (baseline, candidate)).items()
+        if not _positive(arms) and any(_values(arms))
+    ]
 
 
 def effects(
@@ -90,7 +96,11 @@ def _grouped(samples: Iterable[Record], arms: tuple[str, str]) -> dict[Key, tupl
 
 
 def _positive(arms: Mapping[str, Mapping[int, list[float]]]) -> bool:
-    return all(0 < value < math.inf for restarts in arms.values() for values in restarts.values() for value in values)
+    return all(0 < value < math.inf for value in _values(arms))
+
+
+def _values(arms: Mapping[str, Mapping[int, list[float]]]) -> Iterator[float]:
+    return (value for restarts in arms.values() for values in restarts.values() for value in values)
 
 
 def _mean_log(values: list[float]) -> float:

@@ -1,8 +1,8 @@
 """The envelope: how far the baseline differs from itself between launches, in forced decode and on timed traffic.
 
-A candidate is held to what the baseline does to itself, not to bit equality. Timed traffic brings the variation of batch
-composition with it. Constants are those of the published MACROEVAL configuration: the 95 % quantile, floor 0.001,
-fallback 0.02, cap 0.5 (:class:`fk_overlay.core.Correctness`).
+A candidate is held to what the baseline does to itself, not to bit equality. Timed traffic brings the variation of
+batch composition with it. Constants are those of the published MACROEVAL configuration: the 95 % quantile, floor
+0.001, fallback 0.02, cap 0.5 (:class:`fk_overlay.core.Correctness`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from fk_overlay.stats.location import quantile
 
 QUANTILE = 0.95
 MARGIN_FLOOR = 0.5
-"""Nats. Baselines are often bit-identical between launches, which would make every near tie of an honest kernel an error.
-bfloat16 keeps 8 bits, so logits between 16 and 32 are 0.125 apart; two such steps in each of the two logits make 0.5."""
+"""Nats. Baselines are often bit-identical between launches, which would make every near tie of an honest kernel an
+error. bfloat16 keeps 8 bits, so logits between 16 and 32 are 0.125 apart; two such steps in each of the two logits
+make 0.5."""
 LEAST_AGREEMENT = 0.5
 """A baseline that agrees with itself on fewer tokens cannot judge another kernel."""
 
@@ -35,7 +36,7 @@ class Envelope:
         margin: a flip at a baseline margin above this, nats, is an error.
         cliff: f, the discrepancy at which correctness is zero.
         agreement: share of tokens on which the baseline agrees with itself; None if it was not compared with itself.
-        items: the baseline against itself, one per request and pair of launches.
+        items: the baseline against itself, one per request and pair of launches or batch compositions.
     """
 
     top1: float
@@ -71,7 +72,7 @@ class Envelope:
 
 
 def calibrate(evidence: Evidence, rules: Correctness, headline: str) -> Envelope:
-    """The envelope from the baseline launches of a run, every two of them against each other."""
+    """The envelope from the baseline launches of a run, every two forced decodes against each other."""
     forced = of_arm(evidence.sound(evidence.forced), BASELINE)
     both_ways = [(compare(one, two), compare(two, one)) for one, two in combinations(forced, 2) if comparable(one, two)]
     items = tuple(forth for forth, _ in both_ways)
@@ -90,8 +91,10 @@ def calibrate(evidence: Evidence, rules: Correctness, headline: str) -> Envelope
 
 
 def _timed(evidence: Evidence, forced: Sequence[Record], headline: str) -> Iterable[Divergence]:
-    """Timed outputs of each baseline launch against those of the others."""
-    requests = of_arm(evidence.timed(evidence.requests), BASELINE)
+    """Timed outputs of each baseline launch against those of the others, of requests whose margins are known."""
+    known = {(headline, record["request"]) for record in forced}
+    timed = of_arm(evidence.timed(evidence.requests), BASELINE)
+    requests = [record for record in timed if (record["workload"], record["request"]) in known]
     for launch in dict.fromkeys(record["launch"] for record in requests):
         own = [record for record in requests if record["launch"] == launch]
         others = [record for record in requests if record["launch"] != launch]

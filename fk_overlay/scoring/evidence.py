@@ -11,12 +11,22 @@ from fk_overlay.errors import RecordError
 
 Record = Mapping[str, Any]
 
+IDENTITY: Mapping[str, tuple[str, ...]] = {
+    "launch": ("launch",),
+    "sample": ("launch", "pass", "workload", "metric"),
+    "request": ("launch", "pass", "workload", "request"),
+    "forced": ("launch", "variant", "request"),
+}
+"""What tells two records of a kind apart. A launch that was interrupted and made again has some twice: the last
+counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was recorded (see :mod:`fk_overlay.lineage.record`), oldest first in each kind.
 
-    A launch counts once it is over and ``ok``; what an unfinished or failed launch left behind is not evidence of speed.
+    A launch counts once it is over and ``ok``; what an unfinished or failed launch left behind is not evidence of
+    speed.
     """
 
     run: Record
@@ -31,14 +41,17 @@ class Evidence:
     @classmethod
     def of(cls, records: Iterable[Record]) -> Evidence:
         """Raises :class:`fk_overlay.errors.RecordError` if no record says which run this is."""
-        kinds: dict[str, list[Record]] = {}
-        for record in records:
-            kinds.setdefault(record["kind"], []).append(record)
+        kinds: dict[str, dict[object, Record]] = {}
+        for number, record in enumerate(records):
+            kind = record["kind"]
+            key = tuple(record.get(name) for name in IDENTITY[kind]) if kind in IDENTITY else number
+            kinds.setdefault(kind, {})[key] = record
         if "run" not in kinds:
             raise RecordError("the record has no line of kind 'run'; give the folder that `fk-overlay run` printed")
         fields = {"launches": "launch", "receipts": "receipt", "samples": "sample", "requests": "request"}
         fields |= {"forced": "forced", "verdicts": "verdict", "notes": "note"}
-        return cls(run=kinds["run"][0], **{name: tuple(kinds.get(kind, ())) for name, kind in fields.items()})
+        sorted_ = {name: tuple(kinds.get(kind, {}).values()) for name, kind in fields.items()}
+        return cls(run=next(iter(kinds["run"].values())), **sorted_)
 
     @property
     def mode(self) -> Mode:

@@ -1,9 +1,9 @@
 """How far two forced decodes of the same tokens lie apart.
 
-Two quantities per request, never mixed into one: the share of tokens whose most likely token differs, and the mean absolute
-drift of the forced token's raw log-probability in nats. Each has its own noise level in the envelope; an item is as correct
-as the worse of the two says. One scale serves both: half of the tokens disagreeing and half a nat of drift per token (a
-factor 1.6 in perplexity) are both the end of quality, f = 0.5.
+Two quantities per request, never mixed into one: the share of tokens whose most likely token differs, and the mean
+absolute drift of the forced token's raw log-probability in nats. Each has its own noise level in the envelope; an item
+is as correct as the worse of the two says. One scale serves both: half of the tokens disagreeing and half a nat of
+drift per token (a factor 1.6 in perplexity) are both the end of quality, f = 0.5.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Discrepancy:
 
 
 def comparable(reference: Record, other: Record) -> bool:
-    """Whether both records force the same tokens of the same request, in different launches."""
+    """Whether both records force the same tokens of the same request, in different launches or batch compositions."""
     same = reference["request"] == other["request"] and reference["tokens"] == other["tokens"]
-    return same and bool(reference["tokens"]) and reference["launch"] != other["launch"]
+    return same and bool(reference["tokens"]) and _where(reference) != _where(other)
 
 
 def compare(reference: Record, other: Record) -> Discrepancy:
@@ -67,13 +67,13 @@ def compare(reference: Record, other: Record) -> Discrepancy:
 
 
 def against(references: Iterable[Record], others: Iterable[Record]) -> Iterator[Discrepancy]:
-    """Every comparable pair of a reference and another record."""
+    """Every comparable pair of a reference and another record that was forced in the same batch composition."""
     by_request: dict[int, list[Record]] = {}
     for record in references:
         by_request.setdefault(record["request"], []).append(record)
     for other in others:
         for reference in by_request.get(other["request"], ()):
-            if comparable(reference, other):
+            if comparable(reference, other) and reference.get("variant") == other.get("variant"):
                 yield compare(reference, other)
 
 
@@ -84,6 +84,11 @@ def item_correctness(discrepancy: float, noise: float, cliff: float) -> float:
     if noise >= cliff or not math.isfinite(discrepancy):
         return 0.0
     return max(0.0, 1 - (discrepancy - noise) / (cliff - noise))
+
+
+def _where(record: Record) -> tuple[str, str | None]:
+    """Launch and variant, the batch composition in which it was forced."""
+    return record["launch"], record.get("variant")
 
 
 def _floats(values: Iterable[float | None]) -> Floats:

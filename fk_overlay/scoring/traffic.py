@@ -1,9 +1,10 @@
 """Correctness on timed traffic: a kernel cannot tell these requests from any others.
 
-Without forcing, two runs part at the first token that differs, and everything after it differs for no new reason. So each
-timed output counts once: at its first divergence from what the baseline said, judged by the baseline's margin there (known
-where the baseline's forced decode followed the same tokens). Requests that were not forced have no margins; their divergences
-must not come more often, per token, than those of forced requests, or the kernel recognises what it is tested with.
+Without forcing, two runs part at the first token that differs, and everything after it differs for no new reason. So
+each timed output counts once: at its first divergence from what the baseline said, judged by the baseline's margin
+there (known where the baseline's forced decode followed the same tokens). Requests that were not forced have no
+margins; their divergences must not come more often, per token, than those of forced requests, or the kernel recognises
+what it is tested with.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ SIGNIFICANCE = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """First token at which a timed output leaves every output of the baseline; ``position`` is the output's length if it
-    never does. ``margin`` is the baseline's in nats, None where the baseline was not forced along these tokens."""
+    """First token at which a timed output leaves every output of the baseline; ``position`` is the output's length if
+    it never does. ``margin`` is the baseline's in nats, None where the baseline was not forced along these tokens."""
 
     workload: str
     request: int
@@ -77,9 +78,9 @@ def divergences(
 def excess(found: Iterable[Divergence], headline: str, forced: set[int]) -> float | None:
     """Chance that requests which were not forced diverge this much more often per token than forced ones by accident.
 
-    Each request of the headline workload counts once, at its earliest divergence: repetitions are not independent. Given n
-    divergences in all, those outside the forced set are binomial with the outside's share of the tokens that were followed
-    (the conditional test for two Poisson rates, Przyborowski and Wilenski 1940).
+    Each request of the headline workload counts once, at its earliest divergence: repetitions are not independent.
+    Given n divergences in all, those outside the forced set are binomial with the outside's share of the tokens that
+    were followed (the conditional test for two Poisson rates, Przyborowski and Wilenski 1940).
 
     Returns:
         None where there is nothing to compare: no divergence, or all or none of the requests were forced.
@@ -110,7 +111,11 @@ def _item(record: Record) -> Item:
 
 def _divergence(item: Item, output: Tokens, said: set[Tokens], margins: list[tuple[Tokens, list[float]]]) -> Divergence:
     position = max(_common(output, reference) for reference in said)
-    known = [values[position] for tokens, values in margins if position < len(values) and tokens[:position] == output[:position]]
+    known = [
+        values[position]
+        for tokens, values in margins
+        if position < len(values) and tokens[:position] == output[:position]
+    ]
     return Divergence(*item, position, len(output), min(known) if known and position < len(output) else None)
 
 

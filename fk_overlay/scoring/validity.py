@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fk_overlay.core import BASELINE, Effect, Scenario
-from fk_overlay.scoring.evidence import Evidence, Record, of_arm
+from fk_overlay.scoring.evidence import Evidence, of_arm
 from fk_overlay.scoring.traffic import failures
 
 SHOWN = 5
@@ -33,7 +33,7 @@ def invalid(evidence: Evidence, arm: str, scenario: Scenario, effect: Effect | N
 def config_difference(evidence: Evidence, arm: str) -> dict[str, tuple[Any, Any]]:
     """Resolved settings that are not the same in every sound launch of both arms: key -> (baseline's, other)."""
     launches = [*evidence.launches_of(BASELINE, ok=True), *evidence.launches_of(arm, ok=True)]
-    configs = [_flat(launch.get("config") or {}) for launch in launches]
+    configs = [settings(launch.get("config") or {}) for launch in launches]
     found: dict[str, tuple[Any, Any]] = {}
     for config in configs[1:]:
         for key in sorted(configs[0].keys() | config.keys()):
@@ -46,7 +46,8 @@ def config_difference(evidence: Evidence, arm: str) -> dict[str, tuple[Any, Any]
 def _baseline_failed(evidence: Evidence, scenario: Scenario) -> Iterator[str]:
     for launch in evidence.launches_of(BASELINE):
         if launch["state"] != "ok":
-            yield f"baseline launch {launch['launch']} {launch['state']}: {launch.get('reason') or 'no reason recorded'}"
+            reason = launch.get("reason") or "no reason recorded"
+            yield f"baseline launch {launch['launch']} {launch['state']}: {reason}"
     requests = of_arm(evidence.timed(evidence.requests), BASELINE)
     if failed := failures(requests, requests, scenario):
         yield f"the baseline failed {len(failed)} of {len(requests)} requests, the first: {failed[0]}"
@@ -68,21 +69,17 @@ def _configs_differ(evidence: Evidence, arm: str) -> Iterator[str]:
 def _unfit(evidence: Evidence, effect: Effect | None) -> Iterator[str]:
     if evidence.selftest and effect is not None and not effect.low <= 1 <= effect.high:
         yield (
-            f"the baseline differs from itself by {abs(effect.ratio - 1):.1%} (95 % interval {effect.low:.4f} to "
-            f"{effect.high:.4f}): this host is not fit to judge; find what disturbs it, then repeat the self-test"
+            f"the baseline differs from itself by {100 * abs(effect.ratio - 1):.1f} % (95 % interval {effect.low:.4f} "
+            f"to {effect.high:.4f}): this host is not fit to judge; find what disturbs it, then repeat the self-test"
         )
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Resolved settings by name, nested names joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= settings(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def settings(launch: Record) -> dict[str, Any]:
-    """The resolved settings of a launch, nested names joined by dots."""
-    return _flat(launch.get("config") or {})

@@ -24,7 +24,8 @@ class Slot:
 
 
 def slots(arms: Sequence[Arm], design: Design) -> Iterator[Slot]:
-    """A B, B A, A B ...: a drift of the machine that is linear in time hits every arm alike. The first arm comes first."""
+    """A B, B A, A B ...: a drift of the machine that is linear in time hits every arm alike. The first arm comes
+    first."""
     order = 0
     for restart in range(design.restarts):
         for arm in arms if restart % 2 == 0 else reversed(arms):

@@ -25,7 +25,9 @@ def gate(plan: Plan, folder: Path, ranks: int) -> dict[str, Any]:
     said = {process["rank"]: process for process in processes(folder) if process["rank"] is not None}
     for rank in range(ranks):
         if rank not in said:
-            raise NotEngaged(f"rank {rank} of {ranks} has not reported; is the plugin fk_overlay loaded in every process?")
+            raise NotEngaged(
+                f"rank {rank} of {ranks} has not reported; is the plugin fk_overlay loaded in every process?"
+            )
         _check(said[rank], plan)
     config: dict[str, Any] = said[0]["config"]
     return config
@@ -39,19 +41,25 @@ def _check(process: Mapping[str, Any], plan: Plan) -> None:
         raise NotEngaged(f"rank {rank} has not seen a model being loaded; the overlay came too late or not at all")
     placed = {place["task"] for place in process["places"]}
     if missing := sorted({swap.task for swap in plan.swaps} - placed):
-        raise NotEngaged(f"rank {rank} never imported the targets of: {', '.join(missing)}; this model does not use them")
+        raise NotEngaged(
+            f"rank {rank} never imported the targets of: {', '.join(missing)}; this model does not use them"
+        )
 
 
 def eager_calls(folder: Path) -> Counts:
     """Calls so far that ran in Python, by process and place."""
     return {
-        (process["pid"], place["target"]): place["calls_eager"] for process in processes(folder) for place in process["places"]
+        (process["pid"], place["target"]): place["calls_eager"]
+        for process in processes(folder)
+        for place in process["places"]
     }
 
 
 def replayed(receipts: Iterable[Mapping[str, Any]]) -> bool:
     """Whether some calls were only traced or captured: counting in Python cannot show that their replays ran."""
     return any(
-        receipt.get("task") and receipt["calls_traced"] + receipt["calls_captured"] > 0 and receipt["calls_in_passes"] == 0
+        receipt.get("task")
+        and receipt["calls_traced"] + receipt["calls_captured"] > 0
+        and receipt["calls_in_passes"] == 0
         for receipt in receipts
     )

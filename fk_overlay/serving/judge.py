@@ -8,14 +8,14 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from fk_overlay import __version__, catalog, environment, packs
 from fk_overlay.contract.check import verify
-from fk_overlay.core import BASELINE, Arm, Design, Mode, Scenario, Task, Verdict
+from fk_overlay.core import BASELINE, Arm, Design, Mode, Request, Scenario, Task, Verdict
 from fk_overlay.engines.base import Engine
 from fk_overlay.engines.checkpoints import resolve, vocab_size
 from fk_overlay.engines.gpus import gpus, names
@@ -111,7 +111,9 @@ def _witness(bench: Bench, slot: Slot, closed: Mapping[str, Any], total: int, te
     witness = Slot(slot.order, slot.restart, slot.arm, "witness")
     if slot.restart > 0 or not slot.arm.packs or witness.name in closed:
         return None
-    receipts = [record for record in read(bench.folder) if record["kind"] == "receipt" and record["launch"] == slot.name]
+    receipts = [
+        record for record in read(bench.folder) if record["kind"] == "receipt" and record["launch"] == slot.name
+    ]
     if not replayed(receipts):
         return None
     tell(f"{slot.arm.name}, counting on the device", slot.order, total)
@@ -143,9 +145,21 @@ def _bench(
         cache=environment.home() / "caches" / f"{order.engine.name}-{version}",
         passes=order.design.passes,
         requests=requests,
+        warm_up=_warm_up(scenario, vocabulary),
         recorder=recorder,
         shared=_shared(scenario, done),
     )
+
+
+WARM_UP_TOKENS = 16
+
+
+def _warm_up(scenario: Scenario, vocabulary: int) -> list[Request]:
+    """One short request for each that is in flight at once: what an engine does lazily is done before the clock runs.
+    The prompts are not those of any pass, so that no prefix cache knows them."""
+    headline = scenario.headline_workload
+    short = replace(headline, requests=headline.concurrency, output_len=min(WARM_UP_TOKENS, headline.output_len))
+    return make_requests(short, vocab_size=vocabulary, seed=scenario.seed + len(scenario.workloads))
 
 
 def _shared(scenario: Scenario, done: Iterable[Mapping[str, Any]]) -> Shared:
@@ -159,7 +173,8 @@ def _shared(scenario: Scenario, done: Iterable[Mapping[str, Any]]) -> Shared:
                 each["request"]: tuple(each["tokens"])
                 for each in records
                 if each["kind"] == "request"
-                and (each["launch"], each["pass"], each["workload"]) == (record["launch"], 0, scenario.headline_workload.name)
+                and (each["launch"], each["pass"], each["workload"])
+                == (record["launch"], 0, scenario.headline_workload.name)
             }
     return shared
 
@@ -210,7 +225,12 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    found = {"fk_overlay": __version__, "python": platform.python_version(), "system": platform.platform(), "cpu": _cpu()}
+    found = {
+        "fk_overlay": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": _cpu(),
+    }
     for package in RECORDED_PACKAGES:
         try:
             found[package] = metadata.version(package)
@@ -223,7 +243,11 @@ def _cpu() -> str:
     import psutil
 
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.is_file()
+        else []
+    )
     return f"{names[0] if names else platform.processor()}, {psutil.cpu_count()} logical cores"
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Bench:
     cache: Path
     passes: int
     requests: Mapping[str, Sequence[Request]]
+    warm_up: Sequence[Request]
     recorder: Recorder
     shared: Shared
 
@@ -57,17 +59,20 @@ class Bench:
 def perform(bench: Bench, slot: Slot) -> OverlayError | None:
     """Make one launch and record it. Returns what went wrong, if anything did."""
     launch, plan = _prepared(bench, slot)
-    started = time.monotonic()
     facts: dict[str, Any] = {"state": "ok", "reason": None}
     problem: OverlayError | None = None
     session: Session | None = None
     try:
         session = bench.engine.start(launch)
+        started = time.monotonic()
         session.wait_ready(bench.scenario.limits.start_s)
         facts["load_s"] = time.monotonic() - started
         told = session.facts()
         facts["kv_blocks"] = told.kv_blocks
         facts["config"] = gate(plan, launch.receipts, told.ranks)
+        session.run(
+            bench.warm_up, bench.scenario.headline_workload, arrivals=None, timeout_s=bench.scenario.limits.pass_s
+        )
         before = eager_calls(launch.receipts)
         facts["clocks"] = [gpus()]
         _measure(bench, slot, session)
@@ -131,13 +136,21 @@ def _measure(bench: Bench, slot: Slot, session: Session) -> None:
 def _run(bench: Bench, session: Session, workload: Workload) -> PassResult:
     requests, arrivals = bench.requests[workload.name], None
     if workload.loop == "open":
-        assert bench.shared.saturation is not None, "the first launch of a run is a baseline, whose headline comes first"
+        assert bench.shared.saturation is not None, (
+            "the first launch of a run is a baseline, whose headline comes first"
+        )
         arrivals = poisson_arrivals(len(requests), workload.load * bench.shared.saturation, bench.scenario.seed)
     return session.run(requests, workload, arrivals=arrivals, timeout_s=bench.scenario.limits.pass_s)
 
 
 def _record_pass(bench: Bench, slot: Slot, number: int, workload: Workload, result: PassResult) -> None:
-    where = {"launch": slot.name, "arm": slot.arm.name, "restart": slot.restart, "pass": number, "workload": workload.name}
+    where = {
+        "launch": slot.name,
+        "arm": slot.arm.name,
+        "restart": slot.restart,
+        "pass": number,
+        "workload": workload.name,
+    }
     measured = samples(result, bench.scenario.slo)
     bench.recorder.add_all([{"kind": "sample", **where, **asdict(sample)} for sample in measured])
     bench.recorder.add_all([{"kind": "request", **where, **_request(trace)} for trace in result.traces])
@@ -153,18 +166,18 @@ def _request(trace: Any) -> dict[str, Any]:
         "request": trace.index,
         "ttft_s": arrivals[0] - trace.sent if arrivals else None,
         "latency_s": arrivals[-1] - trace.sent if arrivals else None,
-        "itl_s": [round(late - early, 6) for early, late in zip(arrivals, arrivals[1:], strict=False) if late > early],
+        "itl_s": [round(late - early, 6) for early, late in pairwise(arrivals) if late > early],
         "tokens": list(trace.tokens),
         "error": trace.error,
     }
 
 
 def _force(bench: Bench, slot: Slot, session: Session, headline: Workload) -> None:
-    """The baseline's tokens through this launch's decode path; a baseline does it in another batch composition as well."""
+    """The baseline's tokens through this launch's decode path; a baseline also does it in another batch composition."""
     wanted = bench.scenario.correctness
     requests = forced_requests(bench.requests[headline.name], bench.shared.reference, wanted.requests, wanted.logprobs)
     for variant, share in VARIANTS.items() if slot.arm.name == BASELINE else [("same", 1.0)]:
-        workload = Workload("forced", len(requests), headline.input_len, headline.output_len, max(1, int(headline.concurrency * share)))
+        workload = replace(headline, concurrency=max(1, int(headline.concurrency * share)))
         result = session.run(requests, workload, arrivals=None, timeout_s=bench.scenario.limits.pass_s)
         where = {"launch": slot.name, "arm": slot.arm.name, "restart": slot.restart, "variant": variant}
         bench.recorder.add_all([{"kind": "forced", **where, **record} for record in forced_records(requests, result)])
@@ -175,5 +188,6 @@ def _receipts(launch: Launch, slot: Slot, before: Mapping[tuple[int, str], int])
     for receipt in collect(launch.receipts):
         in_passes = receipt.get("calls_eager", 0) - before.get((receipt["pid"], receipt.get("target", "")), 0)
         receipt["calls_in_passes"] = in_passes if before else 0
-        records.append({"kind": "receipt", "launch": slot.name, "arm": slot.arm.name, "purpose": slot.purpose, **receipt})
+        where = {"launch": slot.name, "arm": slot.arm.name, "purpose": slot.purpose}
+        records.append({"kind": "receipt", **where, **receipt})
     return records

@@ -41,7 +41,9 @@ def test_directions_and_units() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slo", "good"), [(Slo(500.0, 167.0), 1), (Slo(499.0, 167.0), 0), (Slo(500.0, 166.0), 0)], ids=["ok", "ttft", "tpot"]
+    ("slo", "good"),
+    [(Slo(500.0, 167.0), 1), (Slo(499.0, 167.0), 0), (Slo(500.0, 166.0), 0)],
+    ids=["ok", "ttft", "tpot"],
 )
 def test_goodput_wants_both(slo: Slo, good: int) -> None:
     assert values(SLOW, wall_s=1.0, slo=slo)["goodput"] == good

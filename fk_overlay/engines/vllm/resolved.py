@@ -17,7 +17,17 @@ SECTIONS = (
     "speculative_config",
     "quant_config",
 )
-PER_LAUNCH = ("port", "_ip", "cache_dir", "instance_id", "rank", "logits_processors", "compilation_time", "host_uuid", "num_gpu_blocks")
+PER_LAUNCH = (
+    "port",
+    "_ip",
+    "cache_dir",
+    "instance_id",
+    "rank",
+    "logits_processors",
+    "compilation_time",
+    "host_uuid",
+    "num_gpu_blocks",
+)
 """Parts of names whose values differ between launches of the same arm and say nothing about the kernels."""
 
 

@@ -29,7 +29,7 @@ class ServerSession:
         self._launch = launch
         self.url = f"http://127.0.0.1:{free_port()}"
         options = [*command_line(arguments(launch)), "--host", "127.0.0.1", "--port", self.url.rpartition(":")[2]]
-        self.process = EngineProcess(ENGINE.serve_command(options), environment(launch), launch.log)
+        self.process = EngineProcess.start(ENGINE.serve_command(options), environment(launch), launch.log)
 
     @property
     def pids(self) -> Sequence[int]:
@@ -52,7 +52,9 @@ class ServerSession:
     def facts(self) -> Facts:
         with urllib.request.urlopen(self.url + "/metrics", timeout=30) as answer:
             found = KV_BLOCKS.search(answer.read().decode())
-        return Facts(kv_blocks=int(found.group(1)) if found else None, ranks=self._launch.scenario.model.tensor_parallel)
+        return Facts(
+            kv_blocks=int(found.group(1)) if found else None, ranks=self._launch.scenario.model.tensor_parallel
+        )
 
     def run(
         self, requests: Sequence[Request], workload: Workload, *, arrivals: Sequence[float] | None, timeout_s: float

@@ -8,23 +8,31 @@ from typing import Any
 
 from fk_overlay.errors import SeamError
 from fk_overlay.overlay.aliases import replace_everywhere
+from fk_overlay.overlay.seams.parameters import check, parameters
 from fk_overlay.overlay.tally import Tally, guarded
 
 
-def swap(module: ModuleType, name: str, patch: Any, tally: Tally) -> list[str]:
+def swap(module: ModuleType, name: str, patch: Any, tally: Tally, *, pack: str = "") -> list[str]:
     """Replace ``module.name`` by ``patch`` (a function, or a class with a static ``forward`` and ``supports``).
 
-    Returns the names that were rewritten. Raises :class:`SeamError` if there is no such function.
+    Args:
+        pack: package of the patch, whose modules keep the original.
+
+    Returns the names that were rewritten. Raises :class:`SeamError` if there is no such function, or the patch cannot
+    take what it takes.
     """
     function = vars(module).get(name)
     if not callable(function):
         raise SeamError(f"{module.__name__} has no function {name!r}; correct the task's path")
     kernel, supports = parts(patch)
-    return replace_everywhere(function, guarded(function, kernel, supports, tally))
+    for each in filter(None, (kernel, supports)):
+        check(f"{module.__name__}:{name}", parameters(function), parameters(each))
+    return replace_everywhere(function, guarded(function, kernel, supports, tally), spare=pack)
 
 
 def parts(patch: Any) -> tuple[Callable[..., Any], Callable[..., bool] | None]:
-    """The kernel and the ``supports`` of a patch that replaces a function. Raises :class:`SeamError` if it has no kernel."""
+    """The kernel and the ``supports`` of a patch that replaces a function. Raises :class:`SeamError` if it has no
+    kernel."""
     if isinstance(patch, type):
         forward = getattr(patch, "forward", None)
         if not callable(forward):

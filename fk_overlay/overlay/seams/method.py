@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import MethodType
 from typing import Any
 
 from fk_overlay.errors import SeamError
+from fk_overlay.overlay.seams.parameters import check, parameters
 from fk_overlay.overlay.tally import Function, Tally, guarded
 
 
-class OnInstances:
-    """Stands for a static method that is patched: instances get the patch, the bare class keeps the original, since
-    engines also call such methods without an instance and a patch may need one."""
-
-    def __init__(self, patched: Function, original: Function) -> None:
-        self.patched = patched
-        self.original = original
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Function:
-        return self.original if instance is None else MethodType(self.patched, instance)
-
-
 def original(owner: type, member: str) -> Function:
-    """The plain function behind a method that ``owner`` itself defines. Raises :class:`SeamError` if it defines none."""
+    """The plain function behind a method that ``owner`` itself defines. Raises :class:`SeamError` if it defines
+    none."""
     held = vars(owner).get(member)
-    function = held.__func__ if isinstance(held, staticmethod | classmethod) else held
+    function = held.__func__ if isinstance(held, staticmethod) else held
     if not inspect.isfunction(function):
-        raise SeamError(f"{owner.__module__}.{owner.__qualname__} defines no method {member!r} of its own; correct the task's members")
+        what = (
+            "is a class method, which no patch can stand for"
+            if isinstance(held, classmethod)
+            else "is not defined there"
+        )
+        raise SeamError(f"{owner.__module__}:{owner.__qualname__}.{member} {what}; correct the task's members")
     return function
 
 
@@ -44,20 +38,36 @@ def swap(owner: type, member: str, patch: type, tally: Tally) -> None:
     """
     static = isinstance(vars(owner).get(member), staticmethod)
     function = original(owner, member)
-    kernel = _kernel(patch, member)
-    _check_parameters(function, kernel, static=static, place=f"{owner.__qualname__}.{member}")
-    supports = getattr(patch, "supports", None)
-    as_method: Function = _with_instance(function) if static else function
-    patched = guarded(as_method, kernel, supports, tally)
-    setattr(owner, member, OnInstances(patched, function) if static else patched)
+    kernel, supports = _kernel(patch, member), getattr(patch, "supports", None)
+    for each in filter(None, (kernel, supports)):
+        check(f"{owner.__qualname__}.{member}", parameters(function, skip=0 if static else 1), parameters(each, skip=1))
+    if static:
+        setattr(owner, member, _on_instances(owner, function, kernel, supports, tally))
+    else:
+        setattr(owner, member, guarded(function, kernel, supports, tally))
 
 
-def _with_instance(function: Function) -> Function:
+def _on_instances(
+    owner: type, function: Function, kernel: Function, supports: Function | None, tally: Tally
+) -> Function:
+    """A static method called on an instance goes to the kernel, with the instance. Called on the bare class it goes to
+    the original, since a kernel may need the instance. A plain function, since Dynamo traces no descriptor of ours."""
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+
     @functools.wraps(function)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def as_method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    return call
+    patched = guarded(as_method, kernel, supports, tally)
+
+    @functools.wraps(function)
+    def either(*args: Any, **kwargs: Any) -> Any:
+        on_instance = args and isinstance(args[0], owner)
+        return patched(*args, **kwargs) if on_instance else function(*args, **kwargs)
+
+    signature = inspect.signature(function)
+    either.__signature__ = signature.replace(parameters=[me, *signature.parameters.values()])  # type: ignore[attr-defined]
+    return either
 
 
 def _kernel(patch: type, member: str) -> Function:
@@ -65,26 +75,3 @@ def _kernel(patch: type, member: str) -> Function:
     if not inspect.isfunction(kernel):
         raise SeamError(f"patch class {patch.__qualname__} has neither a method {member!r} nor 'forward'")
     return kernel
-
-
-def _check_parameters(function: Function, kernel: Function, *, static: bool, place: str) -> None:
-    """Every way to call the original must be a way to call the kernel: same names, in the same order, same defaults."""
-    wanted = list(inspect.signature(function).parameters.values())[0 if static else 1 :]
-    offered = list(inspect.signature(kernel).parameters.values())[1:]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in offered):
-        return
-    missing = [
-        parameter.name
-        for position, parameter in enumerate(wanted)
-        if position >= len(offered) or offered[position].name != parameter.name or _requires_more(parameter, offered[position])
-    ]
-    if missing:
-        raise SeamError(f"the kernel for {place} takes {_names(offered)}; the engine calls it with {_names(wanted)}")
-
-
-def _requires_more(wanted: inspect.Parameter, offered: inspect.Parameter) -> bool:
-    return wanted.default is not wanted.empty and offered.default is offered.empty
-
-
-def _names(parameters: list[inspect.Parameter]) -> str:
-    return "(" + ", ".join(str(parameter).split(":")[0] for parameter in parameters) + ")"

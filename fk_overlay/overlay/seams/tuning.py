@@ -1,4 +1,5 @@
-"""The tuning seam: kernel configuration files of the pack, read by the engine in place of its own. No code is swapped."""
+"""The tuning seam: kernel configuration files of the pack, read by the engine in place of its own. No code is
+swapped."""
 
 from __future__ import annotations
 
@@ -11,5 +12,6 @@ from fk_overlay.overlay.tally import Tally
 
 
 def swap(host: Host, folder: Path, tally: Tally) -> str:
-    """Returns the place in the engine that now looks into ``folder``. A call is counted when one of its files is used."""
+    """Returns the place in the engine that now looks into ``folder``. A call is counted when one of its files is
+    used."""
     return host.use_tuned_configs(folder, partial(tally.add, Slot.EAGER))

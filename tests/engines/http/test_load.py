@@ -52,9 +52,8 @@ def test_every_token_is_counted_and_timed(url: str, manner: dict[str, Any]) -> N
 
 def test_delays_are_measured(url: str) -> None:
     (trace,) = closed(url, bodies(1, first_s=0.1, token_s=0.05)).traces
-    gaps = [late - early for early, late in zip(trace.arrivals, trace.arrivals[1:], strict=False)]
     assert 0.1 <= trace.arrivals[0] - trace.sent < 1.0
-    assert 0.05 * 5 <= sum(gaps) + 0.02 < 2.0
+    assert 0.1 + 5 * 0.05 <= trace.arrivals[-1] - trace.sent < 2.0
 
 
 def test_closed_loop_keeps_the_concurrency(url: str) -> None:
@@ -63,10 +62,11 @@ def test_closed_loop_keeps_the_concurrency(url: str) -> None:
 
 def test_open_loop_sends_at_the_arrival_times(url: str) -> None:
     arrivals = [0.05, 0.1, 0.15, 0.2]
-    sent = bodies(4, first_s=0.5)
+    sent = bodies(4, first_s=1.2)
     result = load.run_client(url, sent, arrivals=arrivals, concurrency=1, timeout_s=20.0)
     lateness = [trace.sent - arrival for trace, arrival in zip(result.traces, arrivals, strict=True)]
-    assert min(lateness) >= 0 and max(lateness) < 0.3
+    assert min(lateness) >= 0
+    assert max(lateness) < 1.0
     assert most_in_flight(result) == 4, "the concurrency does not bound an open loop"
 
 
@@ -135,4 +135,3 @@ def test_a_saturated_client_is_refused(monkeypatch: pytest.MonkeyPatch, url: str
         closed(url, bodies(1))
     answer["cpu_s"] = 5.0
     assert closed(url, bodies(1)).traces == ()
-

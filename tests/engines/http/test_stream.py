@@ -1,7 +1,7 @@
 """Reading server-sent events: whole, cut anywhere, and wrong."""
 
 import json
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ def stream(body: dict[str, Any] = BODY) -> Stream:
 def test_an_answer_may_be_cut_anywhere(places: list[int]) -> None:
     edges = [0, *sorted(places), len(WHOLE)]
     read = stream()
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         read.feed(WHOLE[start:stop])
     read.finish()
     assert read.tokens == [5, 6, 7]

@@ -37,7 +37,8 @@ def params(tokens: list[int] | None) -> Any:
 
 def test_it_is_one_of_vllms_own() -> None:
     made = processor()
-    assert isinstance(made, Adapter) and isinstance(made, forced.ForcedTokens)
+    assert isinstance(made, Adapter)
+    assert isinstance(made, forced.ForcedTokens)
     assert made.made_with == ("config", "cpu", False)
     assert not made.is_argmax_invariant()
 

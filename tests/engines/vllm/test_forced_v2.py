@@ -93,11 +93,14 @@ def step(sampler: Any, slots: list[int], positions: list[int], own: int = 1) -> 
     """One call of ``sample``; the model itself would always choose ``own``."""
     logits = torch.zeros(len(slots), VOCABULARY)
     logits[:, own] = 1.0
-    mapping, known = torch.tensor(slots, dtype=torch.int32), {
-        "expanded_idx_mapping": torch.tensor(slots, dtype=torch.int32),
-        "idx_mapping_np": np.unique(slots).astype(np.int32),
-        "pos": torch.tensor(positions, dtype=torch.int64),
-    }
+    mapping, known = (
+        torch.tensor(slots, dtype=torch.int32),
+        {
+            "expanded_idx_mapping": torch.tensor(slots, dtype=torch.int32),
+            "idx_mapping_np": np.unique(slots).astype(np.int32),
+            "pos": torch.tensor(positions, dtype=torch.int64),
+        },
+    )
     names = sampler.sample.__wrapped__.__code__.co_varnames[2 : sampler.sample.__wrapped__.__code__.co_argcount - 1]
     sampled, rest = sampler.sample(logits, *(known.get(name, mapping) for name in names), return_logprobs=True)
     assert rest is logits, "log-probabilities are computed from the untouched logits"

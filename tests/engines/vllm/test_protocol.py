@@ -9,7 +9,9 @@ def test_a_plain_request_asks_for_nothing_that_costs() -> None:
     body = completion_body("tiny", Request(0, (1, 2), 8))
     assert (body["model"], body["prompt"], body["max_tokens"]) == ("tiny", [1, 2], 8)
     assert body["temperature"] == 0.0
-    assert body["ignore_eos"] and body["stream"] and body["return_token_ids"]
+    assert body["ignore_eos"]
+    assert body["stream"]
+    assert body["return_token_ids"]
     assert not {"logprobs", "vllm_xargs", "min_tokens"} & body.keys()
 
 

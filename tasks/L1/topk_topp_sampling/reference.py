@@ -1,0 +1,53 @@
+"""Oracle of ``topk_topp_sampling``: top-k, then nucleus (arXiv:1904.09751), as a mask on logits.
+
+Kept are the k largest logits of a row (all that equal the k-th), and of those the smallest set of largest probabilities
+whose sum reaches p, at least one. Equal logits at the edge of the nucleus may be kept or not; the samples have none.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from fk_overlay.core import Case
+from fk_overlay.integrity.draw import Draw
+
+INFINITE = True
+
+
+def reference(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) -> Tensor:
+    """logits: [rows, vocabulary]; k: [rows] of int, or None; p: [rows] of float, or None -> masked logits.
+
+    ``module`` is None: the target is a function.
+    """
+    ordered, order = logits.sort(dim=-1, descending=True)
+    if k is not None:
+        threshold = ordered.gather(1, k.long().unsqueeze(1) - 1)
+        ordered = ordered.masked_fill(ordered < threshold, float("-inf"))
+    if p is not None:
+        probabilities = ordered.softmax(dim=-1)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        share = p.to(logits.dtype).unsqueeze(1)
+        outside = (before >= share) & (share < 1)
+        outside[:, 0] = False
+        ordered = ordered.masked_fill(outside, float("-inf"))
+    return ordered.new_empty(ordered.shape).scatter_(1, order, ordered)
+
+
+def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
+    """Either filter, both, switched off in some rows, one row, k of one, tokens that a grammar has masked already."""
+    draw = Draw(seed, dtype, device)
+    k = (draw.integers(30, 9) + 1).int()
+    p = draw.uniform(9, low=0.2, high=0.95)
+    p[2] = 1
+    yield Case(None, (draw.normal(9, 97, scale=2.0), k, p))
+    yield Case(None, (draw.normal(9, 131, scale=2.0), k, None))
+    yield Case(None, (draw.normal(9, 64, scale=2.0), None, p))
+    yield Case(None, (draw.normal(1, 50, scale=2.0), k[:1], p[:1]))
+    off = k.clone()
+    off[::2] = 97
+    off[1] = 1
+    yield Case(None, (draw.normal(9, 97, scale=2.0), off, p))
+    masked = draw.normal(9, 97, scale=2.0)
+    masked[:, ::3] = float("-inf")
+    yield Case(None, (masked, k, p))

@@ -1,0 +1,30 @@
+"""Oracle of ``llama_attention``: causal attention with rotary embedding and grouped queries (arXiv:2307.09288).
+
+One sequence, all of it in one prefill, on one rank: token i attends to tokens 0 to i of the call. The engine's cache is
+not looked at.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fk_overlay.core import Case
+from fk_overlay.integrity import llama, standins
+from fk_overlay.integrity.draw import Draw
+
+
+def reference(module: Any, positions: Tensor, hidden_states: Tensor) -> Tensor:
+    """positions: [tokens], ascending; hidden_states: [tokens, hidden] -> [tokens, hidden]."""
+    return llama.attention(module, positions, hidden_states)
+
+
+def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
+    """Groups of two and four queries, one group each, one token, a bias, more tokens than a tile."""
+    draw = Draw(seed, dtype, device)
+    positions = draw.shuffled(64).sort().values
+    yield Case(standins.llama_attention(draw, 48, 4, 2), (positions[:7], draw.normal(7, 48)))
+    yield Case(standins.llama_attention(draw, 32, 2, 2, bias=True), (positions[:17], draw.normal(17, 32)))
+    yield Case(standins.llama_attention(draw, 40, 4, 1), (positions[:1], draw.normal(1, 40)))
+    yield Case(standins.llama_attention(draw, 48, 8, 2), (positions[:33], draw.normal(33, 48)))

@@ -1,0 +1,31 @@
+"""Oracle of ``llama_decoder_layer`` (arXiv:2302.13971): one sequence, all of it in one prefill, on one rank."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fk_overlay.core import Case
+from fk_overlay.integrity import llama, standins
+from fk_overlay.integrity.draw import Draw
+
+
+def reference(module: Any, positions: Tensor, hidden_states: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+    """positions: [tokens]; hidden_states: [tokens, hidden], the contribution of the layer before, or embedded tokens if
+    ``residual`` is None; residual: [tokens, hidden].
+
+    Returns:
+        This layer's contribution and the residual stream without it, both [tokens, hidden].
+    """
+    return llama.layer(module, positions, hidden_states, residual)
+
+
+def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
+    """First layer and later ones, one token, odd sizes."""
+    draw = Draw(seed, dtype, device)
+    positions = draw.shuffled(64).sort().values
+    yield Case(standins.llama_layer(draw, 48, 72, 4, 2), (positions[:7], draw.normal(7, 48), None))
+    yield Case(standins.llama_layer(draw, 48, 56, 4, 1), (positions[:17], draw.normal(17, 48), draw.normal(17, 48)))
+    yield Case(standins.llama_layer(draw, 40, 33, 2, 2), (positions[:1], draw.normal(1, 40), draw.normal(1, 40)))
+    yield Case(standins.llama_layer(draw, 32, 48, 4, 2), (positions[:33], draw.normal(33, 32), None))

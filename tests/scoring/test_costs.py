@@ -1,0 +1,40 @@
+"""Memory, KV blocks and load time, candidate over baseline."""
+
+from __future__ import annotations
+
+import pytest
+from fakes_records import Story, records, set_
+
+from fk_overlay.core import BASELINE, Limits
+from fk_overlay.scoring.costs import costs, over_limits
+from fk_overlay.scoring.evidence import Evidence
+
+ARM = "fused-norm"
+
+
+def test_ratios_of_medians_over_timed_launches() -> None:
+    one_slow = set_("launch", {"load_s": 500.0}, launch="05-fused-norm")
+    fixed = [
+        set_("launch", {"load_s": load, "peak_gpu_bytes": load * 1e9}, arm=arm)
+        for arm, load in ((ARM, 60.0), (BASELINE, 40.0))
+    ]
+    found = costs(Evidence.of(records(Story().but(*fixed, one_slow))), ARM)
+    assert found["load_time_ratio"] == found["gpu_memory_ratio"] == 1.5
+    assert found["kv_blocks_ratio"] == pytest.approx(27020 / 27150)
+
+
+def test_what_was_not_recorded_has_no_ratio() -> None:
+    found = costs(
+        Evidence.of(records(Story(restarts=2).but(set_("launch", {"peak_gpu_bytes": None, "kv_blocks": 0})))), ARM
+    )
+    assert found.keys() == {"host_memory_ratio", "load_time_ratio"}
+
+
+def test_limits() -> None:
+    limits = Limits(memory_ratio=1.5, kv_blocks_ratio=0.95)
+    assert over_limits({"gpu_memory_ratio": 1.5, "kv_blocks_ratio": 0.95, "load_time_ratio": 9.0}, limits) == []
+    assert over_limits({"gpu_memory_ratio": 1.6, "host_memory_ratio": 2.0, "kv_blocks_ratio": 0.9}, limits) == [
+        "peak GPU memory is 1.60 times the baseline's; the limit is 1.50",
+        "peak host memory is 2.00 times the baseline's; the limit is 1.50",
+        "90.0 % of the baseline's KV blocks are left; the limit is 95.0 %",
+    ]

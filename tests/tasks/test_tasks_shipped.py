@@ -1,0 +1,136 @@
+"""Every shipped task: a sound oracle, the target's own parameters, and contracts that tell releases apart."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+
+from fk_overlay import catalog
+from fk_overlay.contract.check import check
+from fk_overlay.contract.compare import compare
+from fk_overlay.contract.store import admitted, contract_for, read
+from fk_overlay.core import Task
+from fk_overlay.integrity.discriminate import lint
+from fk_overlay.integrity.oracle import load_oracle
+
+FOLDER = Path(catalog.__file__).parents[1] / "tasks"
+TASKS = {path.parent.name: catalog.load_task(path) for path in sorted(FOLDER.glob("L[1-4]/*/task.toml"))}
+RELEASES = ("0.26.0", "0.32.0")
+
+SAME_SINCE_0_26 = {
+    "gelu_and_mul",
+    "gemma_rms_norm",
+    "llama_attention",
+    "llama_decoder_layer",
+    "moe_topk_routing",
+    "rms_norm",
+    "rotary_embedding",
+    "silu_and_mul",
+}
+BODY_CHANGED = {
+    "vllm.model_executor.layers.fused_moe.experts.triton_moe:TritonExperts.apply",
+    "vllm.model_executor.layers.fused_moe.moe_align_block_size:moe_align_block_size",
+    "vllm.model_executor.layers.linear:UnquantizedLinearMethod.apply",
+    "vllm.model_executor.layers.vocab_parallel_embedding:VocabParallelEmbedding.forward",
+    "vllm.model_executor.models.llama:LlamaForCausalLM",
+    "vllm.model_executor.models.llama:LlamaMLP.forward",
+    "vllm.model_executor.models.qwen3_moe:Qwen3MoeSparseMoeBlock.forward",
+    "vllm.v1.sample.ops.topk_topp_sampler:apply_top_k_top_p",
+}
+
+every_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def parameters(signature: str) -> list[str]:
+    function = ast.parse(f"def _{signature}: ...").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    arguments = function.args
+    return [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+
+
+@every_task
+def test_the_oracle_tells_right_from_wrong(task: Task) -> None:
+    assert [str(problem) for problem in lint(task)] == []
+
+
+@every_task
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_oracle_can_be_called_as_the_target_is(task: Task, release: str) -> None:
+    names = inspect.signature(load_oracle(task).reference).parameters
+    oracle = list(names)[1:]
+    for target in admitted(task, "vllm", release):
+        for place in target.places if target.seam != "model" else ():
+            wanted = parameters(contract_for(task, "vllm", release).places[place].signature)
+            wanted = wanted[1:] if wanted[0] == "self" else wanted
+            assert oracle[: len(wanted)] == wanted
+            assert all(names[name].default is not inspect.Parameter.empty for name in oracle[len(wanted) :])
+
+
+@every_task
+def test_contracts_name_every_place_of_both_releases(task: Task) -> None:
+    for contract in read(task.folder):
+        places = {place for target in admitted(task, "vllm", contract.version) for place in target.places}
+        assert contract.places.keys() == places
+    assert [contract.version for contract in read(task.folder)] == list(RELEASES)
+
+
+@every_task
+def test_targets_of_one_release_share_one_call(task: Task) -> None:
+    """One ``forward`` serves all of a task's targets."""
+    for contract in read(task.folder):
+        calls = {
+            tuple(name for name in parameters(fingerprint.signature) if name != "self")
+            for fingerprint in contract.places.values()
+        }
+        assert len(calls) == 1
+
+
+def test_the_known_drift_between_releases_shows() -> None:
+    changed = {}
+    for name, task in TASKS.items():
+        old, new = read(task.folder)
+        for place in old.places.keys() & new.places.keys():
+            changed[place] = (name, compare(old.places[place], new.places[place]))
+    assert {place for place, (_, change) in changed.items() if change.state != "same"} == BODY_CHANGED
+    assert {change.state for place, (_, change) in changed.items() if place in BODY_CHANGED} == {"body"}
+    unchanged = {name for name in TASKS if all(change.state == "same" for it, change in changed.values() if it == name)}
+    assert unchanged == SAME_SINCE_0_26
+    _, align = changed["vllm.model_executor.layers.fused_moe.moe_align_block_size:moe_align_block_size"]
+    assert align.detail.endswith("; +{return_scatter_idx: bool = False}")
+
+
+def test_every_contract_matches_the_installed_engine() -> None:
+    spec = importlib.util.find_spec("vllm")
+    if spec is None or spec.origin is None:
+        pytest.skip("vLLM is not installed, so there is no source to compare the contracts with")
+    distribution = importlib.metadata.packages_distributions()["vllm"][0]
+    version = importlib.metadata.version(distribution)
+    findings = check(TASKS.values(), "vllm", version, Path(spec.origin).parents[1])
+    if contract_for(TASKS["rms_norm"], "vllm", version).version != version.partition("+")[0]:
+        pytest.skip(f"no contract was taken from vLLM {version}")
+    assert len(findings) >= len(TASKS)
+    assert [finding for finding in findings if finding.state != "same"] == []
+
+
+def test_moe_align_reproduces_the_example_of_its_docstring() -> None:
+    ids = torch.tensor([[2, 3, 4], [1, 2, 4], [1, 3, 4], [1, 2, 3]], dtype=torch.int32)
+    pairs, experts, used = load_oracle(TASKS["moe_align"]).reference(None, ids, 4, 5)
+    assert pairs[:16].tolist() == [3, 6, 9, 12, 0, 4, 10, 12, 1, 7, 11, 12, 2, 5, 8, 12]
+    assert experts[:4].tolist() == [1, 2, 3, 4]
+    assert used.tolist() == [16]
+
+
+def test_there_is_a_task_for_every_level() -> None:
+    assert {task.level for task in TASKS.values()} == {"L1", "L2", "L3", "L4"}
+    assert len(TASKS) >= 16
