@@ -235,15 +235,27 @@ TASK_KEYS = "name, level, summary, families, target, mutates, aliases, data_depe
         ('level = "L1"', 'level = "L7"', "level: Input should be 'L1', 'L2', 'L3' or 'L4' (found 'L7')"),
         ('level = "L1"', 'level = "L2"', "name and level must be those of the folders, L1/norm"),
         ('name = "norm"', 'name = "nrom"', "name and level must be those of the folders, L1/norm"),
-        ('families = ["dense", "moe"]', 'families = "dense"', "families: Input should be a valid tuple (found 'dense')"),
+        (
+            'families = ["dense", "moe"]',
+            'families = "dense"',
+            "families: Input should be a valid tuple (found 'dense')",
+        ),
         ('versions = ">=2.0"', "", "target.1.versions: is missing"),
         ('versions = ">=2.0"', 'versions = "two"', "target toy.norm:rms_norm: versions: Invalid specifier: 'two'"),
-        ('seam = "function"', 'seam = "hook"', "target.1.seam: Input should be 'method', 'function', 'ir', 'tuning' or"),
+        (
+            'seam = "function"',
+            'seam = "hook"',
+            "target.1.seam: Input should be 'method', 'function', 'ir', 'tuning' or",
+        ),
         ('seam = "function"', "", "target toy.norm:rms_norm: the method seam needs members"),
         ('members = ["forward"]', "", "target toy.layers:Norm: the method seam needs members"),
         ('seam = "function"', 'seam = "function"\nmembers = ["x"]', "seam 'function' takes none"),
         ("toy.layers:Norm", "toy.layers.Norm", "'toy.layers.Norm' is not of the form package.module:Qualified.name"),
-        ('members = ["forward"]', 'member = ["x"]', "target.0.member: unknown key; allowed: engine, versions, path, seam,"),
+        (
+            'members = ["forward"]',
+            'member = ["x"]',
+            "target.0.member: unknown key; allowed: engine, versions, path, seam,",
+        ),
         ("rtol = 1e-2", "rtl = 1e-2", "tolerance.bfloat16.rtl: unknown key; allowed: rtol, atol, ratio, cap"),
         ("rtol = 1e-2", "", "tolerance.bfloat16.rtol: is missing"),
         ("rtol = 1e-2", 'rtol = "small"', "tolerance.bfloat16.rtol: Input should be a valid number"),
@@ -283,11 +295,19 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         ("[[patch]]", "[patch]", "at least one [[patch]] is needed"),
         ("[[patch]]", "[[patches]]", "at least one [[patch]] is needed"),
         ('file = "norm.py"', 'file = "rope.py"', "patch for task 'norm': there is no 'rope.py' in"),
-        ('file = "norm.py"', 'file = "../outside.py"', "patch for task 'norm': '../outside.py' lies outside of the pack"),
+        (
+            'file = "norm.py"',
+            'file = "../outside.py"',
+            "patch for task 'norm': '../outside.py' lies outside of the pack",
+        ),
         ('file = "norm.py"', 'file = "/etc/passwd"', "patch for task 'norm': '/etc/passwd' lies outside of the pack"),
         ('file = "norm.py"', "", "patch.0.file: is missing"),
         ('symbol = "Norm"', 'class = "Norm"', "patch.0.class: unknown key; allowed: task, file, symbol, seam, options"),
-        ('symbol = "Norm"', 'seam = "hook"', "patch.0.seam: Input should be 'method', 'function', 'ir', 'tuning' or 'model'"),
+        (
+            'symbol = "Norm"',
+            'seam = "hook"',
+            "patch.0.seam: Input should be 'method', 'function', 'ir', 'tuning' or 'model'",
+        ),
         ('name = "fast"', 'name = "fast"\ndigest = "0"', "digest: not a key; allowed: name, summary, patch, requires"),
         ("gpus =", "gpu =", "requires.gpu: unknown key; allowed: engines, gpus, packages"),
         ('engines = {toy = ">=1.0"}', 'engines = ["toy"]', "requires.engines: Input should be a valid "),
@@ -314,12 +334,20 @@ def test_a_bad_pack_says_where_and_what_instead(old: str, new: str, message: str
         ("name: small", "name: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("name: small", "1: small\nname: small", "1: Keys should be strings"),
         ("summary: a small model", "", "summary: is missing"),
-        ("summary: a small model", "sumary: a", "sumary: unknown key; allowed: name, summary, model, workloads, driver,"),
+        (
+            "summary: a small model",
+            "sumary: a",
+            "sumary: unknown key; allowed: name, summary, model, workloads, driver,",
+        ),
         ("summary: a small model", "summary: a\nfolder: x", "folder: not a key"),
         ("headline: long", "headline: longest", "headline: 'longest' is not one of the workloads short, long"),
         ("name: long,", "name: short,", "workloads: names must differ: short, short"),
         ("requests: 4", "requests: many", "workloads.0.requests: Input should be a valid integer"),
-        ("requests: 4", "request: 4", "workloads.0.request: unknown key; allowed: name, requests, input_len, output_len,"),
+        (
+            "requests: 4",
+            "request: 4",
+            "workloads.0.request: unknown key; allowed: name, requests, input_len, output_len,",
+        ),
         ("loop: open", "loop: both", "workloads.1.loop: Input should be 'closed' or 'open' (found 'both')"),
         ("dtype: bfloat16", "type: bfloat16", "model.type: unknown key; allowed: source, dtype, tensor_parallel"),
         ("ttft_ms: 100", "ttft: 100", "slo.ttft: unknown key; allowed: ttft_ms, tpot_ms"),
@@ -361,7 +389,9 @@ def test_shipped_tasks_load(path: Path) -> None:
 def test_shipped_packs_load_and_patch_known_tasks(path: Path) -> None:
     pack = catalog.load_pack(path.parent)
     assert pack.name == path.parent.name
-    assert {patch.task for patch in pack.patches} <= {each.parent.name for each in CHECKOUT.glob("tasks/L*/*/task.toml")}
+    assert {patch.task for patch in pack.patches} <= {
+        each.parent.name for each in CHECKOUT.glob("tasks/L*/*/task.toml")
+    }
 
 
 @pytest.mark.parametrize("path", _named("scenarios/*.yaml"))

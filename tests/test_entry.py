@@ -23,7 +23,8 @@ for _ in range(1000):
     entry.vllm()
 done = time.perf_counter()
 new = sorted(set(sys.modules) - before)
-print(json.dumps({"new": new, "import_s": imported - started, "first_s": first - imported, "call_s": (done - first) / 1000}))
+times = {"import_s": imported - started, "first_s": first - imported, "call_s": (done - first) / 1000}
+print(json.dumps({"new": new, **times}))
 """
 
 
@@ -60,7 +61,7 @@ def test_the_import_is_small(quiet: Any) -> None:
 
 
 def test_whatever_goes_wrong_ends_the_process() -> None:
-    """Engines catch ``Exception`` around plugins and go on; what comes out must be a SystemExit with one readable line."""
+    """Engines catch ``Exception`` around plugins and go on; what comes out must be a SystemExit with one line."""
     script = """
 import sys
 sys.modules["fk_overlay.overlay.activate"] = None

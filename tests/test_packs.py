@@ -108,7 +108,8 @@ def test_a_lock_that_does_not_fit_names_the_files(pack: Pack) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "{}", '{"files": {}}', '{"files": [], "contracts": {}}', '{"files": 3, "contracts": {}}']
+    "text",
+    ["", "{", "[]", "3", "{}", '{"files": {}}', '{"files": [], "contracts": {}}', '{"files": 3, "contracts": {}}'],
 )
 def test_a_lock_that_cannot_be_read(text: str, pack: Pack) -> None:
     (pack.folder / "pack.lock").write_text(text)
@@ -133,7 +134,9 @@ def test_links_may_not_lead_out_of_the_pack(pack: Pack, tmp_path: Path) -> None:
     packs.trusted(pack)
     (tmp_path / "outside.py").write_text("")
     (pack.folder / "inner" / "out.py").symlink_to(tmp_path / "outside.py")
-    with pytest.raises(PackError, match=r"inner/out\.py leads out of the pack, to .*outside\.py; copy the file instead"):
+    with pytest.raises(
+        PackError, match=r"inner/out\.py leads out of the pack, to .*outside\.py; copy the file instead"
+    ):
         packs.trusted(pack)
 
 
@@ -200,7 +203,7 @@ def test_all_reasons_are_given_at_once() -> None:
 
 @pytest.mark.parametrize("requirements", [{"engines": {"vllm": "0.26 or so"}}, {"packages": {"packaging": "new"}}])
 def test_a_bad_specifier_is_named(requirements: dict[str, object]) -> None:
-    with pytest.raises(PackError, match="is not a version specifier such as '>=0.26,<0.34'"):
+    with pytest.raises(PackError, match=r"is not a version specifier such as '>=0\.26,<0\.34'"):
         packs.require(requiring(**requirements), HERE)
 
 

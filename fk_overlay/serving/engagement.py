@@ -55,11 +55,12 @@ def eager_calls(folder: Path) -> Counts:
     }
 
 
-def replayed(receipts: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether some calls were only traced or captured: counting in Python cannot show that their replays ran."""
-    return any(
-        receipt.get("task")
-        and receipt["calls_traced"] + receipt["calls_captured"] > 0
-        and receipt["calls_in_passes"] == 0
-        for receipt in receipts
-    )
+def needs_witness(receipts: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a rank has a task whose calls Python did not see during the passes: they were compiled, captured into a
+    CUDA graph, or loaded from the arm's own compile cache, and only counting on the device can show that they ran."""
+    seen: dict[tuple[int, str], int] = {}
+    for receipt in receipts:
+        if receipt.get("task") and receipt["loaded"]:
+            key = receipt["pid"], receipt["task"]
+            seen[key] = seen.get(key, 0) + receipt["calls_in_passes"]
+    return any(calls == 0 for calls in seen.values())

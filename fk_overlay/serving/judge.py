@@ -15,7 +15,7 @@ from typing import Any
 
 from fk_overlay import __version__, catalog, environment, packs
 from fk_overlay.contract.check import verify
-from fk_overlay.core import BASELINE, Arm, Design, Mode, Request, Scenario, Task, Verdict
+from fk_overlay.core import BASELINE, Arm, Design, Mode, Pack, Request, Scenario, Task, Verdict
 from fk_overlay.engines.base import Engine
 from fk_overlay.engines.checkpoints import resolve, vocab_size
 from fk_overlay.engines.gpus import gpus, names
@@ -24,7 +24,7 @@ from fk_overlay.lineage.record import FILE, Recorder, read
 from fk_overlay.plan import Plan, make
 from fk_overlay.scoring.verdict import judge as judge_records
 from fk_overlay.serving.design import Slot, slots
-from fk_overlay.serving.engagement import replayed
+from fk_overlay.serving.engagement import needs_witness
 from fk_overlay.serving.launch import Bench, Shared, perform
 from fk_overlay.serving.workload import make_requests
 
@@ -114,7 +114,7 @@ def _witness(bench: Bench, slot: Slot, closed: Mapping[str, Any], total: int, te
     receipts = [
         record for record in read(bench.folder) if record["kind"] == "receipt" and record["launch"] == slot.name
     ]
-    if not replayed(receipts):
+    if not needs_witness(receipts):
         return None
     tell(f"{slot.arm.name}, counting on the device", slot.order, total)
     return perform(bench, witness)
@@ -214,7 +214,7 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
         "selftest": order.selftest,
         "scenario": {key: value for key, value in asdict(order.scenario).items() if key != "folder"},
         "arms": [
-            {"name": arm.name, "digest": arm.digest, "packs": [{"name": p.name, "digest": p.digest} for p in arm.packs]}
+            {"name": arm.name, "digest": arm.digest, "packs": [_described(pack) for pack in arm.packs]}
             for arm in order.arms
         ],
         "environment": _machine(),
@@ -222,6 +222,10 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(json.dumps(header, default=str))
     return plain
+
+
+def _described(pack: Pack) -> dict[str, Any]:
+    return {"name": pack.name, "digest": pack.digest, "patches": [{"task": patch.task} for patch in pack.patches]}
 
 
 def _machine() -> dict[str, Any]:

@@ -79,7 +79,11 @@ def perform(bench: Bench, slot: Slot) -> OverlayError | None:
         facts["clocks"].append(gpus())
     except OverlayError as error:
         problem = error
-        facts.update(state=getattr(error, "state", "refused"), reason=str(error), log_tail=getattr(error, "log", ""))
+        facts.update(
+            state=getattr(error, "state", "refused"),
+            reason=f"{type(error).__name__}: {error}",
+            log_tail=getattr(error, "log", ""),
+        )
         before = {}
     finally:
         if session is not None:

@@ -51,8 +51,9 @@ class Linear:
     def apply(self, layer: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """x: [..., in] -> [..., out]; ``bias``: [out] or None, added in float32."""
         added = layer.fk_example_cpu_zeros if bias is None else bias.float()
-        packed = getattr(layer, PACKED)
-        return torch.ops._quantized.wrapped_fbgemm_linear_fp16_weight(x.float(), packed, added, added.shape[0]).to(x.dtype)
+        packed, size = getattr(layer, PACKED), added.shape[0]
+        product = torch.ops._quantized.wrapped_fbgemm_linear_fp16_weight(x.float(), packed, added, size)
+        return product.to(x.dtype)
 
 
 def _packable(weight: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""The overlay from the entry point to the kernel: real plans and packs, a toy engine, a process of its own each time."""
+"""The overlay from the entry point to the kernel: real plans and packs, a toy engine, a process for every test."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ class Toy:
             PLAY.format(root=str(self.root)) + script, {"FK_OVERLAY": str(overlay), **(env or {})}, (self.root,)
         )
 
-    def refused(self, overlay: Path | str, error: str, script: str = SERVE, env: Mapping[str, str] | None = None) -> Any:
+    def refused(
+        self, overlay: Path | str, error: str, script: str = SERVE, env: Mapping[str, str] | None = None
+    ) -> Any:
         """Run, and check that the process ended with ``error`` as its last word and served nothing."""
         ended = self.run(script, overlay, env)
         assert "SERVED" not in ended.out
@@ -437,11 +439,14 @@ def test_nothing_is_patched_if_one_contract_of_two_is_broken(toy: Toy) -> None:
 
 
 def test_a_function_that_another_plugin_has_wrapped(toy: Toy) -> None:
-    script = """
+    script = (
+        """
 import toy.arithmetic
 inner = toy.arithmetic.double
 toy.arithmetic.double = lambda x, by=2: inner(x, by)
-""" + SERVE
+"""
+        + SERVE
+    )
     ended = toy.refused(toy.plan("double"), "ContractError", script)
     assert "load no other plugin" in ended.last_word
     assert len(toy.errors()) == 1

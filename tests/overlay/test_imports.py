@@ -135,6 +135,19 @@ def test_a_module_that_fails_is_still_caught_when_it_works(watcher: Watcher, pac
     assert seen == ["watched.leaf"]
 
 
+def test_a_module_that_is_loaded_anew_is_patched_anew(watcher: Watcher, package: Path) -> None:
+    def mark(module: ModuleType) -> None:
+        module.Leaf.value = lambda self: "patched"
+
+    watcher.after("watched.leaf", mark)
+    leaf = importlib.import_module("watched.leaf")
+    first = leaf.Leaf
+    assert importlib.reload(leaf).Leaf is not first
+    assert leaf.Leaf().value() == "patched"
+    del sys.modules["watched.leaf"]
+    assert importlib.import_module("watched.leaf").Leaf().value() == "patched"
+
+
 def test_a_callback_that_fails_fails_the_import_every_time(watcher: Watcher, package: Path) -> None:
     """An engine that survives the first failure must not get the unpatched module with the second try."""
 

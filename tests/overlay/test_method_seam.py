@@ -234,6 +234,26 @@ def test_a_supports_with_other_parameters_is_refused(layer: Any, tally: Tally) -
         method.swap(layer, "forward", Patch, tally)
 
 
+def test_constructors_are_methods_like_others(tally: Tally, counters: Counters) -> None:
+    class Base(torch.nn.Module):
+        def __init__(self, size: int = 4) -> None:
+            super().__init__()
+            self.size = size
+
+    class Child(Base):
+        def __init__(self) -> None:
+            super().__init__(size=8)
+
+    class Patch:
+        def __init__(self: Any, size: int = 4) -> None:
+            torch.nn.Module.__init__(self)
+            self.size = size + 1
+
+    method.swap(Base, "__init__", Patch, tally)
+    assert (Base().size, Child().size) == (5, 9)
+    assert counters.get(tally.row, Slot.EAGER) == 2
+
+
 def test_modules_still_call_their_hooks(tally: Tally) -> None:
     class Norm(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -116,7 +115,7 @@ def test_it_marks_the_kernel_and_not_the_original(witness: Witness, executions: 
     assert counters.get(1, Slot.EAGER) == counters.get(1, Slot.FALLBACK) == 1
 
 
-def test_inference_mode_and_training_both_count(tmp_path: Path, witness: Witness, executions: Executions) -> None:
+def test_inference_mode_and_training_both_count(witness: Witness, executions: Executions) -> None:
     """Engines warm up inside inference mode; the counter made there must go on counting outside of it."""
     witness._device_counts.pop(CPU)
     witness._host_counts.pop(CPU)
@@ -128,12 +127,34 @@ def test_inference_mode_and_training_both_count(tmp_path: Path, witness: Witness
     assert witness._counts(CPU).tolist() == [3, 0, 0]
 
 
-def test_it_publishes_to_the_mapped_file(tmp_path: Path, witness: Witness) -> None:
-    row_before = witness._counters.get(1, Slot.REPLAYS)
-    expected = int(witness._counts(CPU)[1]) + 4
-    for _ in range(4):
-        witness.mark(1)(X)
+def published(witness: Witness, row: int, expected: int) -> int:
+    """What the mapped file says, given some time to say ``expected``."""
     deadline = time.monotonic() + 20 * PERIOD_S
-    while witness._counters.get(1, Slot.REPLAYS) < max(expected, row_before) and time.monotonic() < deadline:
+    while witness._counters.get(row, Slot.REPLAYS) < expected and time.monotonic() < deadline:
         time.sleep(PERIOD_S / 10)
-    assert witness._counters.get(1, Slot.REPLAYS) == max(expected, row_before)
+    return witness._counters.get(row, Slot.REPLAYS)
+
+
+def test_it_publishes_to_the_mapped_file(witness: Witness) -> None:
+    witness._counts(CPU)[1] += 1000  # more than any test before this one has counted
+    witness.mark(1)(X)
+    expected = int(witness._counts(CPU)[1])
+    assert published(witness, 1, expected) == expected
+
+
+@pytest.mark.gpu
+def test_every_replay_of_a_cuda_graph_counts(witness: Witness, counters: Counters) -> None:
+    x = torch.ones(8, device="cuda")
+    patched = guarded(torch.neg, lambda input: -input, None, Tally(counters, 2, witness.mark(2)))
+    before = int(witness._counts(x.device)[2])
+    patched(x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = patched(x)
+    for _ in range(7):
+        graph.replay()
+    torch.cuda.synchronize()
+    assert result.tolist() == [-1.0] * 8
+    assert int(witness._counts(x.device)[2]) - before == 8
+    assert (counters.get(2, Slot.EAGER), counters.get(2, Slot.CAPTURED)) == (1, 1)
+    assert published(witness, 2, before + 8) == before + 8

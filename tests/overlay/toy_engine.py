@@ -19,13 +19,13 @@ VERSION = "1.2.0"
 
 SOURCES = {
     "__init__": "",
-    "arithmetic": '''
+    "arithmetic": """
 def double(x, by=2):
     return x * by
-''',
+""",
     "early": "from toy.arithmetic import double as twice",
     "late": "from toy.arithmetic import double",
-    "layers": '''
+    "layers": """
 import torch
 
 
@@ -48,8 +48,8 @@ class Norm(torch.nn.Module):
 class Child(Norm):
     def forward(self, x, residual=None):
         return super().forward(x, residual) * 10
-''',
-    "ir": '''
+""",
+    "ir": """
 class Operator:
     def __init__(self, native):
         self.native, self.providers = native, []
@@ -64,8 +64,8 @@ class Operator:
 @Operator
 def rms_norm(x, eps=1e-6):
     return x + 1
-''',
-    "tuning": '''
+""",
+    "tuning": """
 import json
 import os
 import pathlib
@@ -74,11 +74,11 @@ import pathlib
 def get_configs(name):
     path = pathlib.Path(os.environ.get("TOY_TUNED_FOLDER", "nowhere")) / name
     return json.loads(path.read_text()) if path.is_file() else None
-''',
-    "registry": '''
+""",
+    "registry": """
 CLASSES = {}
-''',
-    "models": '''
+""",
+    "models": """
 import torch
 from toy.layers import Child, Norm
 
@@ -90,14 +90,14 @@ class ToyForCausalLM(torch.nn.Module):
 
     def forward(self, x):
         return self.child(self.second(self.first(x)))
-''',
-    "optional": '''
+""",
+    "optional": """
 try:
     import toy.layers
     PRESENT = True
 except Exception:
     PRESENT = False
-''',
+""",
 }
 
 

@@ -1,4 +1,4 @@
-"""Runs scripts in forks of a process that has torch already: as fresh as new processes, without two seconds of import."""
+"""Runs scripts in forks of a process that has torch already: as fresh as new processes, without seconds of import."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import runpy
 import sys
-import threading
 import traceback
 from typing import Any
 
@@ -32,23 +31,21 @@ def _become(order: dict[str, Any]) -> None:
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
     sys.path[:0] = order["path"]
-    code: Any = 0
+    code: Any = 1
     try:
         runpy.run_path(order["script"], run_name="__main__")
+        code = 0
     except SystemExit as leave:
-        code = leave.code
+        code = leave.code or 0
         if isinstance(code, str):
             print(code, file=sys.stderr)
             code = 1
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    for thread in threading.enumerate():
-        if thread is not threading.main_thread() and not thread.daemon:
-            thread.join()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code or 0)
+    finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

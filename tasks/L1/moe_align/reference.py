@@ -20,7 +20,8 @@ def reference(
     ignore_invalid_experts: bool = False,
     return_scatter_idx: bool = False,
 ) -> tuple[Tensor, ...]:
-    """topk_ids: [tokens, top_k]; expert_map: [num_experts] of local expert numbers, -1 for another rank's, or None.
+    """topk_ids: [tokens, top_k], negative for no expert; expert_map: [num_experts] of local numbers, -1 for another
+    rank's, or None.
 
     Returns:
         Flat token-expert pairs sorted by expert, each expert's share padded to whole blocks with the number of pairs;
@@ -29,7 +30,7 @@ def reference(
     """
     pairs = topk_ids.flatten().long()
     local = expert_map if ignore_invalid_experts else None
-    owner = pairs if local is None else local[pairs].long()
+    owner = pairs if local is None else local[pairs.clamp(min=0)].long().masked_fill(pairs < 0, -1)
     length = _length(pairs.numel(), block_size, num_experts, pad_sorted_ids)
     sorted_ids, experts = [], []
     for expert in range(num_experts):

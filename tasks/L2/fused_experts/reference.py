@@ -36,7 +36,7 @@ def reference(
 
     Args:
         hidden_states: [tokens, hidden]; ``w1``: [local experts, 2 inner, hidden], gate first; ``w2``: [local experts,
-            hidden, inner]; ``topk_weights``, ``topk_ids``: [tokens, top_k].
+            hidden, inner]; ``topk_weights``, ``topk_ids``: [tokens, top_k], negative for no expert.
         activation: vLLM's MoEActivation or its value: ``silu``, ``gelu``, ``gelu_tanh``.
         expert_map: [global experts] of local numbers, -1 for another rank's, or None. Such experts add nothing.
         apply_router_weight_on_input: the caller has multiplied by the weights already.
@@ -46,7 +46,8 @@ def reference(
     """
     if a1q_scale is not None or a2_scale is not None:
         raise ValueError("this oracle knows unquantised experts only")
-    local = topk_ids.long() if expert_map is None else expert_map.long()[topk_ids.long()]
+    ids = topk_ids.long()
+    local = ids if expert_map is None else expert_map.long()[ids.clamp(min=0)].masked_fill(ids < 0, -1)
     weights = None if apply_router_weight_on_input else topk_weights
     name = getattr(activation, "value", activation)
     return formulas.experts_mlp(hidden_states, w1, w2, weights, local, name)
