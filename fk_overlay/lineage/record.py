@@ -21,6 +21,7 @@ raw),
 from __future__ import annotations
 
 import json
+import lzma
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,8 @@ from typing import Any
 from fk_overlay.errors import RecordError
 
 FILE = "records.jsonl"
+ARCHIVE = FILE + ".xz"
+"""A finished record may be kept compressed; it is read as it is and never appended to."""
 
 
 class Recorder:
@@ -68,10 +71,12 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
     Raises:
         RecordError: there is no record in ``folder``, or a line other than the last is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
+    path = next((folder / name for name in (FILE, ARCHIVE) if (folder / name).is_file()), None)
+    if path is None:
         raise RecordError(f"{folder} holds no {FILE}; give the folder that `fk-overlay run` printed")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    opened = lzma.open if path.name == ARCHIVE else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        lines = file.read().splitlines()
     for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)

@@ -1,8 +1,8 @@
 """Did the patch run? Asked of every rank of every launch, for every task.
 
 A task ran if Python saw a call at one of its targets during the passes. Where calls are compiled, captured into CUDA
-graphs or loaded from the arm's own compile cache, Python sees none, and the arm's witness launch must show that the device
-executed the patch on that rank. A task may have targets that this model does not use; one that ran is enough.
+graphs or loaded from the arm's own compile cache, Python sees none, and the arm's witness launch must show that the
+device executed the patch on that rank. A task may have targets that this model does not use; one that ran is enough.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _gaps(
             mine = [row for row in rows if row["task"] == task]
             if witness and (rank, task) not in executed:
                 yield f"launch {name}, rank {rank}: the device never executed the patch for {task}"
-            elif not witness and not _seen(mine) and (rank, task) not in executed:
+            elif not witness and not _seen(mine) and (_refused(mine) or (rank, task) not in executed):
                 yield f"launch {name}, rank {rank}: {_silence(task, mine)}"
 
 
@@ -98,6 +98,13 @@ def _silence(task: str, rows: Sequence[Record]) -> str:
     if calls:
         return f"the patch for {task} was compiled or ran before the load, and nothing shows that it ran under it"
     return f"the patch for {task} never ran"
+
+
+def _refused(rows: Iterable[Record]) -> bool:
+    """Whether every call that Python saw went to the engine's own code; a witness of another launch cannot excuse
+    it."""
+    calls, fallbacks, _ = _counts(rows)
+    return fallbacks > 0 and calls == 0
 
 
 def _seen(rows: Iterable[Record]) -> bool:

@@ -57,10 +57,11 @@ def eager_calls(folder: Path) -> Counts:
 
 def needs_witness(receipts: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a rank has a task whose calls Python did not see during the passes: they were compiled, captured into a
-    CUDA graph, or loaded from the arm's own compile cache, and only counting on the device can show that they ran."""
+    CUDA graph, or loaded from the arm's own compile cache, and only counting on the device can show that they ran.
+    Calls that Python saw being refused are no riddle."""
     seen: dict[tuple[int, str], int] = {}
     for receipt in receipts:
         if receipt.get("task") and receipt["loaded"]:
             key = receipt["pid"], receipt["task"]
-            seen[key] = seen.get(key, 0) + receipt["calls_in_passes"]
+            seen[key] = seen.get(key, 0) + receipt["calls_in_passes"] + receipt["fallbacks"]
     return any(calls == 0 for calls in seen.values())

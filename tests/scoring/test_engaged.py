@@ -32,18 +32,38 @@ def test_calls_of_the_members_of_a_class_are_added() -> None:
     ]
 
 
-def test_a_target_that_never_ran_is_named_with_its_fallbacks() -> None:
+def test_a_task_whose_calls_all_went_to_the_engine_is_named_whatever_the_witness_saw() -> None:
     idle = {"calls_eager": 0, "calls_captured": 0, "fallbacks": 256}
     found = gaps(set_("receipt", idle, launch="02-fused-norm", task="rms_norm"))
     assert found == [
-        f"launch 02-fused-norm, rank 0: the patch for rms_norm never ran at {CLASS} (all 512 calls went to the "
-        "engine's own code)"
+        "launch 02-fused-norm, rank 0: the patch for rms_norm never ran (all 512 calls went to the engine's own code)"
     ]
 
 
-def test_a_place_of_the_function_seam_stands_for_itself() -> None:
-    found = gaps(set_("receipt", {"seam": "function"}, launch="02-fused-norm", task="rms_norm"))
-    assert found == [f"launch 02-fused-norm, rank 0: the patch for rms_norm never ran at {CLASS}.forward_native"]
+def test_a_graph_from_the_arms_own_compile_cache_is_vouched_for_by_the_witness() -> None:
+    silent = {"calls_eager": 0, "calls_traced": 0, "calls_captured": 0}
+    assert gaps(set_("receipt", silent, launch="02-fused-norm", task="rms_norm")) == []
+
+
+def test_calls_that_only_a_compiler_saw_prove_nothing_without_a_witness() -> None:
+    found = gaps(drop("launch", purpose="witness"), drop("receipt", purpose="witness"))
+    assert found[0] == (
+        "launch 01-fused-norm, rank 0: the patch for rms_norm was compiled or ran before the load, and nothing shows "
+        "that it ran under it"
+    )
+
+
+def test_a_call_seen_under_the_load_needs_no_witness() -> None:
+    seen = set_("receipt", {"calls_in_passes": 7}, arm=ARM, purpose="timed", task="rms_norm")
+    assert gaps(seen, drop("launch", purpose="witness"), drop("receipt", purpose="witness")) == []
+
+
+def test_one_target_of_a_task_is_enough() -> None:
+    def elsewhere(record: dict[str, Any]) -> dict[str, Any]:
+        idle = {"calls_eager": 0, "calls_traced": 0, "calls_captured": 0, "replays": 0}
+        return {**record, **idle} if record["target"].endswith("forward_native") else record
+
+    assert gaps(where("receipt", arm=ARM, task="rms_norm")(elsewhere)) == []
 
 
 def test_a_rank_without_a_receipt_is_missing() -> None:
@@ -58,9 +78,7 @@ def test_a_front_end_is_no_proof() -> None:
 
 def test_a_graph_that_the_device_never_ran_is_found_by_the_witness() -> None:
     found = gaps(set_("receipt", {"replays": 0}, purpose="witness", task="rms_norm"))
-    assert found == [
-        f"launch 01-fused-norm-witness, rank 0: the device never executed the patch for rms_norm at {CLASS}"
-    ]
+    assert "launch 01-fused-norm-witness, rank 0: the device never executed the patch for rms_norm" in found
 
 
 def test_a_task_that_was_never_put_in_place_is_named_when_the_run_says_what_the_pack_holds() -> None:

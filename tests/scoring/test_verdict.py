@@ -15,7 +15,7 @@ ARM = "fused-norm"
 CRASH = set_("launch", {"state": "crashed", "reason": "CUDA error: an illegal memory access"}, launch="02-fused-norm")
 CONTRACT = set_("receipt", {"errors": ["ContractError: the body of RMSNorm.forward_cuda changed"]}, arm=ARM)
 UNEQUAL = set_("launch", {"config": {**CONFIG, "dtype": "float16"}}, arm=ARM)
-IDLE = set_("receipt", {"calls_eager": 0, "calls_captured": 0}, arm=ARM, task="rms_norm")
+IDLE = set_("receipt", {"calls_eager": 0, "calls_captured": 0, "replays": 0}, arm=ARM, task="rms_norm")
 HUNGRY = set_("launch", {"peak_rss_bytes": 12e9}, arm=ARM)
 
 

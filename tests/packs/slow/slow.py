@@ -1,4 +1,5 @@
-"""The engine's own perceptron, followed by a wait: on a GPU a kernel that spins, also inside a CUDA graph, else a sleep."""
+"""The engine's own perceptron, followed by a wait: on a GPU a kernel that spins, also inside a CUDA graph, else a
+sleep."""
 
 from __future__ import annotations
 
