@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -82,12 +83,19 @@ def _run(
         raise typer.BadParameter(
             f"{folder} is not empty; to go on with the run in it: --resume {folder}", param_hint="--out"
         )
+    _stop_cleanly()
     with Progress() as progress:
         found = judge.run(order, folder, progress.tell)
     show(found, folder)
     for path in write(folder):
         typer.echo(path)
     raise typer.Exit(max((verdict.exit_code for verdict in found), default=3))
+
+
+def _stop_cleanly() -> None:
+    """An interruption or a termination, even where the shell has them ignored, stops the engine and leaves a note."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 class Progress:

@@ -75,12 +75,12 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
     if path is None:
         raise RecordError(f"{folder} holds no {FILE}; give the folder that `fk-overlay run` printed")
     opened = lzma.open if path.name == ARCHIVE else open
-    with opened(path, "rt", encoding="utf-8") as file:
+    with opened(path, "rb") as file:
         lines = file.read().splitlines()
     for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # not JSON, or not even UTF-8
             if number == len(lines):
                 return
             raise RecordError(f"{path}:{number} is damaged ({error}); restore the file or start a new run") from error

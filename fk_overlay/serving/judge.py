@@ -97,10 +97,14 @@ def _launches(order: Order, bench: Bench, done: Sequence[Mapping[str, Any]], tel
         alive = {arm.name for arm in order.arms} - failed
         if BASELINE not in alive or len(alive) < 2:
             return
-        if slot.name in closed or slot.arm.name in failed:
+        if slot.arm.name in failed:
             continue
-        tell(f"{slot.arm.name}, restart {slot.restart + 1} of {order.design.restarts}", slot.order, len(planned))
-        problem = perform(bench, slot) or _witness(bench, slot, closed, len(planned), tell)
+        problem: OverlayError | None = None
+        if slot.name not in closed:
+            tell(f"{slot.arm.name}, restart {slot.restart + 1} of {order.design.restarts}", slot.order, len(planned))
+            problem = perform(bench, slot)
+        if problem is None:  # also where the run was interrupted between a launch and its witness
+            problem = _witness(bench, slot, closed, len(planned), tell)
         if problem is not None:
             failed.add(slot.arm.name)
 
@@ -192,6 +196,8 @@ def _past(folder: Path, order: Order, version: str) -> list[dict[str, Any]]:
     if not (folder / FILE).is_file():
         return []
     records = list(read(folder))
+    if not records:  # stopped before its first line was whole
+        return []
     header, wanted = records[0], _header(order, version, folder)
     if different := [key for key in IDENTITY if header.get(key) != wanted[key]]:
         raise RecordError(f"{folder} holds another run ({', '.join(different)} differ); give another --out")

@@ -128,3 +128,10 @@ def test_a_killed_writer_loses_at_most_its_last_line(tmp_path: Path) -> None:
         recorder.add("note", number=-1)
     assert [record["number"] for record in read(tmp_path)][-2:] == [numbers[-1], -1]
     assert all(json.loads(line) for line in (tmp_path / FILE).read_bytes().splitlines())
+
+
+def test_damage_that_is_not_text_is_an_error_that_names_the_line(folder: Path) -> None:
+    data = (folder / FILE).read_bytes()
+    (folder / FILE).write_bytes(data[:5] + b"\xff\x00" + data[5:])
+    with pytest.raises(RecordError, match=r"records\.jsonl:1 is damaged"):
+        list(read(folder))
