@@ -86,6 +86,8 @@ class RMSNorm:
 
 def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    x, residual, weight = (torch.randn(shape, device=device, dtype=torch.bfloat16) for shape in ((3, 100), (3, 100), (100,)))
+    x, residual, weight = (
+        torch.randn(shape, device=device, dtype=torch.bfloat16) for shape in ((3, 100), (3, 100), (100,))
+    )
     yield torch.ops.fk_example_triton.rms_norm, (x, weight, 1e-6)
     yield torch.ops.fk_example_triton.add_rms_norm, (x, residual, weight, 1e-6)

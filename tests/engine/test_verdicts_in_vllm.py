@@ -1,4 +1,5 @@
-"""One run in the real vLLM, with one honest pack and one for every way to be bad; each must get the verdict it deserves."""
+"""One run in the real vLLM, with one honest pack and one for every way to be bad; each must get the verdict it
+deserves."""
 
 from __future__ import annotations
 
