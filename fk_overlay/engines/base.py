@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,10 +128,11 @@ class Engine(Protocol):
 
 
 def engine_names() -> list[str]:
-    """Adapters that exist: packages beside this module."""
+    """Adapters that exist: packages beside this module that have a ``host`` for the inside of their engine."""
     import fk_overlay.engines as rooms
 
-    return sorted(module.name for module in pkgutil.iter_modules(rooms.__path__) if module.ispkg)
+    folders = [Path(place) for place in rooms.__path__]
+    return sorted({path.parent.name for folder in folders for path in folder.glob("*/host.py")})
 
 
 def get_engine(name: str) -> Engine:

@@ -11,9 +11,9 @@ torn last line and refuses damage anywhere else. What each kind holds:
 ``sample``   one :class:`fk_overlay.core.Sample`, the key ``pass`` for ``pass_``
 ``request``  one request of a timed pass: launch, arm, restart, pass, workload, request, ttft_s, latency_s,
              itl_s (list, seconds between tokens), tokens (list), error
-``forced``   one request of a forced decode: launch, arm, restart, request, tokens, logprobs (of each forced token,
-raw),
-             ranks (1 = top), top1 (tokens), margins (log-probability of the top token minus that of the second)
+``forced``   one request of a forced decode: launch, arm, restart, variant, request, tokens, logprobs (of each forced
+             token, raw, nats), ranks (1 = top, k + 1 = outside the recorded k), top1 (tokens), margins
+             (log-probability of the top token minus that of the second)
 ``verdict``  one :class:`fk_overlay.core.Verdict`
 ``note``     anything a reader should know, such as an interruption: text
 """

@@ -16,7 +16,7 @@ from typing import Any
 from fk_overlay.core import BASELINE, Request, Scenario, Task, Workload
 from fk_overlay.engines.base import Engine, Launch, PassResult, Session
 from fk_overlay.engines.gpus import gpus
-from fk_overlay.errors import OverlayError
+from fk_overlay.errors import LaunchError, OverlayError
 from fk_overlay.lineage.record import Recorder
 from fk_overlay.overlay.receipts import collect
 from fk_overlay.plan import Plan, make
@@ -159,9 +159,21 @@ def _record_pass(bench: Bench, slot: Slot, number: int, workload: Workload, resu
     bench.recorder.add_all([{"kind": "sample", **where, **asdict(sample)} for sample in measured])
     bench.recorder.add_all([{"kind": "request", **where, **_request(trace)} for trace in result.traces])
     if workload == bench.scenario.headline_workload and slot.arm.name == BASELINE and bench.shared.saturation is None:
-        bench.shared.saturation = len(result.traces) / result.wall_s
-        bench.shared.reference = {trace.index: trace.tokens for trace in result.traces}
-        bench.recorder.add("saturation", requests_per_s=bench.shared.saturation, launch=slot.name)
+        _keep_reference(bench, slot, result)
+
+
+def _keep_reference(bench: Bench, slot: Slot, result: PassResult) -> None:
+    """The first pass of the baseline fixes what later launches are measured with.
+
+    Raises:
+        LaunchError: a request of it failed; there is nothing to compare with.
+    """
+    failed = [trace for trace in result.traces if trace.error is not None or not trace.tokens]
+    if failed:
+        raise LaunchError(f"the baseline failed {len(failed)} of {len(result.traces)} requests: {failed[0].error}")
+    bench.shared.saturation = len(result.traces) / result.wall_s
+    bench.shared.reference = {trace.index: trace.tokens for trace in result.traces}
+    bench.recorder.add("saturation", requests_per_s=bench.shared.saturation, launch=slot.name)
 
 
 def _request(trace: Any) -> dict[str, Any]:
