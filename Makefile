@@ -4,7 +4,7 @@ PATCH ?= patches/example-cpu
 
 .PHONY: run test setup
 run: setup        ## judge the example pack in the real engine and write the report
-	.venv/bin/fk-overlay run --engine $(ENGINE) --scenario $(SCENARIO) --patch $(PATCH)
+	.venv/bin/fk-overlay run --engine $(ENGINE) --scenario $(SCENARIO) --patch $(PATCH) --passes 1
 test: setup       ## everything that needs no GPU and takes under a quarter of an hour
 	.venv/bin/python -m pytest
 setup:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fk_overlay.report.comparison import Comparison
 from fk_overlay.report.html import by_workload, engaged
@@ -83,12 +84,14 @@ def _facts(summary: Summary, arm: ArmSummary) -> Iterator[str]:
         ("sd of the baseline between restarts", share(summary.restart_sd, 2)),
     ]
     rows += [(f"{COSTS[name]}, ratio", number(ratio)) for name, ratio in verdict.costs.items()]
-    rows += [
-        (f"`{row['task']}` ran", f"in {row['ran']} of {row['of']} ranks \u00d7 launches, {row['fallbacks']} fallbacks")
-        for row in engaged(arm.engagements)
-    ]
+    rows += [(f"`{row['task']}`", _engaged(row)) for row in engaged(arm.engagements)]
     rows += [(f"setting `{key}` differs", f"{ours} / {theirs}") for key, (ours, theirs) in arm.difference.items()]
     yield from table(("", ""), rows, left=1)
+
+
+def _engaged(row: Mapping[str, Any]) -> str:
+    seen = f"calls seen in {row['ran']} of {row['of']} ranks \u00d7 launches, {row['fallbacks']} fallbacks"
+    return f"{seen}, {row['replays']:,} executions on the device" if row["replays"] else seen
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> Iterator[str]:

@@ -18,7 +18,7 @@ PRELOADED = ("vllm", "vllm.entrypoints.llm")
 
 
 class Vllm:
-    """vLLM 0.26 to 0.33."""
+    """vLLM 0.26 to 0.32."""
 
     name = "vllm"
 
@@ -32,7 +32,7 @@ class Vllm:
             except metadata.PackageNotFoundError:
                 continue
         raise EngineError(
-            "vLLM is not installed in this environment: pip install 'vllm>=0.26,<0.34' on a machine with a GPU, "
+            "vLLM is not installed in this environment: pip install 'vllm>=0.26,<0.33' on a machine with a GPU, "
             "or `make setup` in a checkout for the CPU build"
         )
 
