@@ -1,7 +1,7 @@
 """A plugin for tests: keeps vLLM's piecewise compilation, with its ahead-of-time cache, on a CPU.
 
-vLLM's CPU platform turns it down to a plain Dynamo trace, whose results are not cached. With the mode put back, the same
-decorators, cache keys and loading code run as on a GPU; fusion passes that need GPU kernels are switched off.
+vLLM's CPU platform turns it down to a plain Dynamo trace, whose results are not cached. With the mode put back, the
+same decorators, cache keys and loading code run as on a GPU; fusion passes that need GPU kernels are switched off.
 """
 
 from __future__ import annotations
