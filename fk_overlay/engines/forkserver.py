@@ -65,18 +65,25 @@ class ForkServer:
 
     def fork(self, main: str, env: Mapping[str, str], errors: IO[bytes]) -> Forked:
         """A fork that runs ``main`` (``module:function``) with pipes for input and output and ``errors`` for the
-        rest."""
+        rest. Raises :class:`LaunchError` if the server is gone."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         in_read, in_write = os.pipe()
         out_read, out_write = os.pipe()
         order = json.dumps({"main": main, "env": dict(env), "cwd": str(Path.cwd())}).encode()
-        with theirs:
-            socket.send_fds(self._socket, [order], [theirs.fileno(), in_read, out_write, errors.fileno()])
-        os.close(in_read)
-        os.close(out_write)
-        ours.settimeout(60.0)
-        pid = int(ours.recv(MESSAGE))
-        return Forked(pid, ours, os.fdopen(in_write, "wb", buffering=0), os.fdopen(out_read, "rb"))
+        stdin, stdout = os.fdopen(in_write, "wb", buffering=0), os.fdopen(out_read, "rb")
+        try:
+            with theirs:
+                socket.send_fds(self._socket, [order], [theirs.fileno(), in_read, out_write, errors.fileno()])
+            ours.settimeout(60.0)
+            pid = int(ours.recv(MESSAGE))
+        except (OSError, ValueError) as error:
+            for held in (ours, stdin, stdout):
+                held.close()
+            raise LaunchError("the process to fork from is gone; see imports.log of this run, then --resume") from error
+        finally:
+            os.close(in_read)
+            os.close(out_write)
+        return Forked(pid, ours, stdin, stdout)
 
     def stop(self) -> None:
         self._socket.close()
@@ -131,6 +138,7 @@ def serve(orders: socket.socket, modules: Sequence[str]) -> None:
     """Import, then fork on demand until the orchestrating process is gone. One thread only: forks of threads break."""
     for module in modules:
         importlib.import_module(module)
+    sys.stdout.flush()  # what the imports left in the buffer would come out of every fork
     orders.send(READY)
     children: dict[int, tuple[int, socket.socket]] = {}
     with selectors.DefaultSelector() as selector:
@@ -142,9 +150,8 @@ def serve(orders: socket.socket, modules: Sequence[str]) -> None:
                     if not message:
                         return
                     connection = socket.socket(fileno=fds[0])
-                    pid = _fork(
-                        json.loads(message), fds[1:], [orders, *(held for _, held in children.values()), connection]
-                    )
+                    held = [selector, orders, connection, *(other for _, other in children.values())]
+                    pid = _fork(json.loads(message), fds[1:], held, list(children))
                     connection.send(str(pid).encode())
                     handle = os.pidfd_open(pid)
                     children[handle] = (pid, connection)
@@ -165,7 +172,10 @@ def _report(handle: int, children: dict[int, tuple[int, socket.socket]]) -> None
             return
 
 
-def _fork(order: Mapping[str, Any], fds: Sequence[int], inherited: Sequence[socket.socket]) -> int:
+def _fork(order: Mapping[str, Any], fds: Sequence[int], held: Sequence[Any], handles: Sequence[int]) -> int:
+    """Fork. What the server holds open, objects and the handles of other forks, is closed in the child."""
+    from fk_overlay.engines.processes import die_with_parent
+
     pid = os.fork()
     if pid:
         for fd in fds:
@@ -173,9 +183,12 @@ def _fork(order: Mapping[str, Any], fds: Sequence[int], inherited: Sequence[sock
         return pid
     code = 1
     try:
+        die_with_parent()
         os.setsid()
-        for held in inherited:
-            held.close()
+        for each in held:
+            each.close()
+        for handle in handles:
+            os.close(handle)
         for number, fd in enumerate(fds):
             os.dup2(fd, number)
             os.close(fd)
@@ -197,8 +210,11 @@ def _fork(order: Mapping[str, Any], fds: Sequence[int], inherited: Sequence[sock
         traceback.print_exc()
         raise
     finally:
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 if __name__ == "__main__":

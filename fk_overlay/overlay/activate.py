@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +19,7 @@ from fk_overlay.overlay.counters import Slot
 from fk_overlay.overlay.host import Host
 from fk_overlay.overlay.imports import Watcher
 from fk_overlay.overlay.loader import load, package_name
+from fk_overlay.overlay.ordie import OrDie
 from fk_overlay.overlay.receipts import Receipt
 from fk_overlay.overlay.seams import function, ir, method, model, tuning
 from fk_overlay.overlay.tally import Tally
@@ -210,31 +208,8 @@ class Overlay:
     def _tally_row(self, row: int) -> Tally:
         return Tally(self.receipt.counters, row, self._witness.mark(row) if self._witness else None)
 
-    def _or_die(self) -> _OrDie:
-        return _OrDie(self.receipt)
-
-
-class _OrDie:
-    """What goes wrong inside the overlay is noted in the receipt and ends the process: engines log and survive ordinary
-    exceptions of plugins and of optional imports, and would then serve without the patch."""
-
-    def __init__(self, receipt: Receipt) -> None:
-        self._receipt = receipt
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is not None and not isinstance(error, SystemExit):
-            import traceback
-
-            self._receipt.failed(error)
-            traceback.print_exception(error, file=sys.stderr)
-            last_word = f"fk-overlay: {type(error).__name__}: {' '.join(str(error).split())}"
-            if threading.current_thread() is not threading.main_thread():
-                print(last_word, file=sys.stderr, flush=True)
-                os._exit(1)  # SystemExit would end this thread only
-            raise SystemExit(last_word) from error
+    def _or_die(self) -> OrDie:
+        return OrDie(self.receipt)
 
 
 def _reach(module: ModuleType, qualname: str) -> Any:
@@ -245,8 +220,3 @@ def _reach(module: ModuleType, qualname: str) -> Any:
         except AttributeError:
             raise ContractError(f"{module.__name__} has no {qualname!r}; run fk-overlay check") from None
     return held
-
-
-def pack_folders(plan: Plan) -> tuple[Path, ...]:
-    """The pack folders that a plan loads from."""
-    return tuple(dict.fromkeys(swap.pack_folder for swap in plan.swaps))

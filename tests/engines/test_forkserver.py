@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from fk_overlay.engines.forkserver import Forked, ForkServer
 from fk_overlay.errors import LaunchError
 
 JOBS = """
-import os, signal, sys, time
+import json, os, signal, sys, time
 
 print("printed while importing")
 STATE = []
@@ -41,7 +42,7 @@ def descriptors():
             found.append((int(name), os.readlink(f"/proc/self/fd/{name}")))
         except OSError:
             continue
-    print([target for number, target in found if number > 2], flush=True)
+    print(json.dumps([target for number, target in found if number > 2]), flush=True)
 
 
 def unflushed():
@@ -240,7 +241,7 @@ def test_forks_inherit_no_descriptor_of_the_server_or_of_each_other(fork: Forks)
     busy = [fork("sleeps") for _ in range(2)]
     for forked in busy:
         line(forked)
-    leaked = eval(fork.said("descriptors"))
+    leaked = json.loads(fork.said("descriptors"))
     assert [target for target in leaked if target.startswith(("socket:", "pipe:", "anon_inode:"))] == []
 
 
