@@ -79,9 +79,10 @@ def calibrate(evidence: Evidence, rules: Correctness, headline: str) -> Envelope
     margins = [flip.margin for pair in both_ways for item in pair for flip in item.flips]
     margins += [found.margin for found in _timed(evidence, forced, headline) if found.margin is not None]
     tokens = sum(item.tokens for item in items)
+    informative = any(item.top1 or item.drift for item in items)
     return Envelope(
-        top1=_noise([item.top1 for item in items], rules),
-        drift=_noise([item.drift for item in items], rules),
+        top1=_noise([item.top1 for item in items], rules, informative=informative),
+        drift=_noise([item.drift for item in items], rules, informative=informative),
         margin=max([MARGIN_FLOOR, *margins]),
         cliff=rules.cliff,
         cap=rules.cap,
@@ -102,8 +103,12 @@ def _timed(evidence: Evidence, forced: Sequence[Record], headline: str) -> Itera
         yield from divergences(own, others, elsewhere, headline)
 
 
-def _noise(values: Sequence[float], rules: Correctness) -> float:
-    """g: the 95 % quantile of A/A between floor and cap, or the fallback where there is no A/A."""
-    if not values:
+def _noise(values: Sequence[float], rules: Correctness, *, informative: bool) -> float:
+    """g: the 95 % quantile of A/A between floor and cap, or the fallback where A/A says nothing of rounding.
+
+    That is so without any A/A, and where the baseline repeats itself to the bit, as on CPUs: a kernel that rounds
+    differently, even better, would be held to a noise of zero.
+    """
+    if not informative:
         return rules.fallback
     return min(rules.cap, max(rules.floor, quantile(values, QUANTILE)))

@@ -42,9 +42,15 @@ def test_one_decode_gives_the_fallback() -> None:
     assert found.calibrated
 
 
-def test_a_bit_identical_baseline_gives_the_floor() -> None:
+def test_a_baseline_that_repeats_itself_to_the_bit_says_nothing_of_rounding() -> None:
     found = envelope_of(forced("a", [1, 2, 3, 4]), forced("b", [1, 2, 3, 4]))
-    assert (found.top1, found.drift, found.margin, found.agreement) == (RULES.floor, RULES.floor, MARGIN_FLOOR, 1.0)
+    assert (found.top1, found.drift) == (RULES.fallback, RULES.fallback)
+    assert (found.margin, found.agreement) == (MARGIN_FLOOR, 1.0)
+
+
+def test_the_least_noise_of_a_baseline_that_varies_is_the_floor() -> None:
+    found = envelope_of(forced("a", [1, 2, 3, 4]), forced("b", [1, 2, 3, 4], logprobs=[-0.1, -0.1, -0.1, -0.1001]))
+    assert (found.top1, found.drift) == (RULES.floor, RULES.floor)
 
 
 def test_batch_composition_in_one_launch_counts() -> None:

@@ -69,8 +69,8 @@ def test_eager_calls_are_told_apart_by_process_and_place(tmp_path: Path) -> None
     assert {place: calls for (_, place), calls in found.items()} == {f"{PLACE}0": 0, f"{PLACE}1": 5}
 
 
-def row(task: str | None, calls: int, *, pid: int = 1, loaded: bool = True) -> dict[str, Any]:
-    return {"pid": pid, "task": task, "calls_in_passes": calls, "loaded": loaded}
+def row(task: str | None, calls: int, *, pid: int = 1, loaded: bool = True, fallbacks: int = 0) -> dict[str, Any]:
+    return {"pid": pid, "task": task, "calls_in_passes": calls, "loaded": loaded, "fallbacks": fallbacks}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,7 @@ def row(task: str | None, calls: int, *, pid: int = 1, loaded: bool = True) -> d
         ([row("norm", 3)], False),
         ([row("norm", 0)], True),
         ([row("norm", 0), row("norm", 3)], False),
+        ([row("norm", 0, fallbacks=4)], False),
         ([row("norm", 3), row("mlp", 0)], True),
         ([row("norm", 3), row("norm", 0, pid=2)], True),
         ([row("norm", 3), row("norm", 0, pid=2, loaded=False)], False),

@@ -98,11 +98,11 @@ def test_a_launch_that_fails_keeps_its_reason_the_end_of_its_log_and_its_receipt
     assert {receipt["rank"] for receipt in work.records("receipt", launch="01-fast")} == {None, 0}
 
 
-def test_a_baseline_that_cannot_be_forced_is_a_failed_launch(work: Any) -> None:
+def test_a_baseline_that_fails_a_request_is_a_failed_launch(work: Any) -> None:
     work.run(baseline=Manner(fault="requests"))
     (record,) = work.records("launch")
     assert (record["state"], record["arm"]) == ("crashed", "baseline")
-    assert "the baseline has no tokens for requests [1]" in record["reason"]
+    assert record["reason"] == "LaunchError: the baseline failed 1 of 4 requests: connection reset"
 
 
 def test_the_log_is_named_relative_to_the_run(work: Any) -> None:
