@@ -28,7 +28,7 @@ app.add_typer(pack.app, name="pack")
 app.add_typer(contract.app, name="contract")
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
 ) -> None:
@@ -43,9 +43,6 @@ def main() -> None:
     except OverlayError as error:
         typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.secho("interrupted", fg="yellow", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -84,8 +84,12 @@ def _run(
             f"{folder} is not empty; to go on with the run in it: --resume {folder}", param_hint="--out"
         )
     _stop_cleanly()
-    with Progress() as progress:
-        found = judge.run(order, folder, progress.tell)
+    try:
+        with Progress() as progress:
+            found = judge.run(order, folder, progress.tell)
+    except KeyboardInterrupt:
+        typer.secho(f"interrupted; go on with --resume {folder}", fg="yellow", err=True)
+        raise typer.Exit(130) from None
     show(found, folder)
     for path in write(folder):
         typer.echo(path)

@@ -231,7 +231,7 @@ def test_an_interrupted_run_ends_with_130_and_goes_on_with_resume(fk: Shell, toy
     toys.manners = {"02-fast": Manner(fault="interrupt")}
     words = "run --engine toy --scenario small --patch fast --mode screen".split()
     answer = fk(*words, "--out", tmp_path / "out")
-    assert (answer.code, answer.err.splitlines()[-1]) == (130, "interrupted")
+    assert (answer.code, answer.err.splitlines()[-1]) == (130, f"interrupted; go on with --resume {tmp_path / 'out'}")
     toys.manners = {}
     assert fk(*words, "--resume", tmp_path / "out").code == 4
     closed = [record["launch"] for record in read(tmp_path / "out") if record["kind"] == "launch"]

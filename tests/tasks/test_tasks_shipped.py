@@ -37,6 +37,7 @@ BODY_CHANGED = {
     "vllm.model_executor.layers.fused_moe.experts.triton_moe:TritonExperts.apply",
     "vllm.model_executor.layers.fused_moe.moe_align_block_size:moe_align_block_size",
     "vllm.model_executor.layers.linear:UnquantizedLinearMethod.apply",
+    "vllm.model_executor.layers.vocab_parallel_embedding:UnquantizedEmbeddingMethod.apply",
     "vllm.model_executor.layers.vocab_parallel_embedding:VocabParallelEmbedding.forward",
     "vllm.model_executor.models.llama:LlamaForCausalLM",
     "vllm.model_executor.models.llama:LlamaMLP.forward",
