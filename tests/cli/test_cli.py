@@ -135,7 +135,10 @@ def test_nothing_heavy_is_imported_for_it(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("run --engine sglong --scenario small --patch fast", "EngineError: no engine called 'sglong'; known engines: "),
+        (
+            "run --engine sglong --scenario small --patch fast",
+            "EngineError: no engine called 'sglong'; known engines: ",
+        ),
         ("check --engine nope", "EngineError: no engine called 'nope'; known engines: "),
         ("run --engine toy --scenario nope --patch fast", "UsageError: no scenario called 'nope'; known: "),
         ("run --engine toy --scenario small --patch nope", "UsageError: no pack (a folder with a pack.toml) called "),
@@ -156,7 +159,11 @@ def test_an_error_is_one_line_that_names_what_is_known(fk: Shell, toys: FakeEngi
 
 @pytest.mark.parametrize(
     ("words", "known"),
-    [("task show nope", "norm"), ("run --engine toy --scenario nope --patch fast", "small"), ("check --engine x", "vllm")],
+    [
+        ("task show nope", "norm"),
+        ("run --engine toy --scenario nope --patch fast", "small"),
+        ("check --engine x", "vllm"),
+    ],
 )
 def test_the_known_names_are_told(fk: Shell, toys: FakeEngine, words: str, known: str) -> None:
     assert known in fk(*words.split()).err.partition("known")[2]
@@ -212,7 +219,7 @@ def test_a_run_prints_its_verdict_writes_its_report_and_ends_with_the_verdicts_c
 
 
 def test_restarts_and_passes_overrule_the_mode(fk: Shell, toys: FakeEngine, tmp_path: Path) -> None:
-    words = "selftest --engine toy --scenario small --restarts 3 --passes 1 --out".split()
+    words = ["selftest", "--engine", "toy", "--scenario", "small", "--restarts", "3", "--passes", "1", "--out"]
     assert fk(*words, tmp_path / "out").code == 0
     assert len(toys.sessions) == 6
     assert next(iter(read(tmp_path / "out")))["design"] == {"restarts": 3, "passes": 1}
@@ -229,7 +236,7 @@ def test_a_folder_that_is_not_empty_is_not_written_to(fk: Shell, toys: FakeEngin
 
 def test_an_interrupted_run_ends_with_130_and_goes_on_with_resume(fk: Shell, toys: FakeEngine, tmp_path: Path) -> None:
     toys.manners = {"02-fast": Manner(fault="interrupt")}
-    words = "run --engine toy --scenario small --patch fast --mode screen".split()
+    words = ["run", "--engine", "toy", "--scenario", "small", "--patch", "fast", "--mode", "screen"]
     answer = fk(*words, "--out", tmp_path / "out")
     assert (answer.code, answer.err.splitlines()[-1]) == (130, f"interrupted; go on with --resume {tmp_path / 'out'}")
     toys.manners = {}

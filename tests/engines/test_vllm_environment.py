@@ -80,7 +80,9 @@ def test_the_plugin_is_announced_where_the_package_is_not_installed(
     env = environment(launch(tmp_path))
     assert env["PYTHONPATH"] == os.pathsep.join((str(tmp_path / "site"), "/mine"))
     code = f"from importlib.metadata import entry_points as e; print(*(p.value for p in e(group={PLUGIN_GROUP!r})))"
-    found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60
+    )
     assert "fk_overlay.entry:vllm" in found.stdout.split()
 
 

@@ -14,7 +14,7 @@ from fk_overlay.engines.vllm.host import VllmHost
 from fk_overlay.errors import SeamError
 
 FOLDER = "VLLM_TUNED_CONFIG_FOLDER"
-FUSED_MOE = '''
+FUSED_MOE = """
 import json, os
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def get_moe_configs(name, dtype=None):
     held = json.loads(path.read_text())
     held.pop("triton_version", None)
     return {int(key): value for key, value in held.items()}
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,9 @@ def vllm_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def pack(tmp_path: Path) -> Path:
     folder = tmp_path / "pack"
     folder.mkdir()
-    (folder / "tuned.json").write_text(json.dumps({"triton_version": "3.6.0", "1": {"BLOCK": 16}, "64": {"BLOCK": 128}}))
+    (folder / "tuned.json").write_text(
+        json.dumps({"triton_version": "3.6.0", "1": {"BLOCK": 16}, "64": {"BLOCK": 128}})
+    )
     return folder
 
 

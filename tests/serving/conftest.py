@@ -28,7 +28,7 @@ class Workplace:
     root: Path
     engine: FakeEngine
     folder: Path
-    design: Design = Design(3, 1)
+    design: Design = field(default_factory=lambda: Design(3, 1))
     mode: Mode = "decide"
     packs: tuple[str, ...] = ("fast",)
     workloads: tuple[Workload, ...] = (CLOSED,)
@@ -75,5 +75,3 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]
     workplace = Workplace(root, FakeEngine(root), tmp_path / "run")
     yield workplace
     assert [session.stops for session in workplace.engine.sessions] == [1] * len(workplace.engine.sessions)
-
-

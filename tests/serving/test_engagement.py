@@ -14,7 +14,9 @@ PLACE = "toy.layers:Norm.forward"
 
 
 def plan(*tasks: str) -> Plan:
-    swaps = (Swap("p", Path("p"), "d", task, Target("toy", ">=1", PLACE), "function", Path("f"), "s", "k") for task in tasks)
+    swaps = (
+        Swap("p", Path("p"), "d", task, Target("toy", ">=1", PLACE), "function", Path("f"), "s", "k") for task in tasks
+    )
     return Plan("toy", "fast", "d", "timed", None, tuple(swaps))
 
 
@@ -44,7 +46,11 @@ def test_a_baseline_has_nothing_to_place_but_must_have_the_overlay(tmp_path: Pat
         ({"rank": 0}, 2, "rank 1 of 2 has not reported"),
         ({"rank": None}, 1, "rank 0 of 1 has not reported"),
         ({"rank": 0, "loaded": False}, 1, "has not seen a model being loaded"),
-        ({"rank": 0, "errors": ["SeamError: no", "ValueError: never"]}, 1, "reported: SeamError: no; ValueError: never"),
+        (
+            {"rank": 0, "errors": ["SeamError: no", "ValueError: never"]},
+            1,
+            "reported: SeamError: no; ValueError: never",
+        ),
     ],
 )
 def test_the_gate_says_what_is_missing(tmp_path: Path, facts: dict[str, Any], ranks: int, said: str) -> None:
