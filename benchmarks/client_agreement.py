@@ -32,6 +32,10 @@ from fk_overlay.serving.workload import make_requests
 METRICS = ("output_throughput", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "itl_p50", "e2e_p50")
 JUDGED = ("output_throughput", "ttft_p50", "tpot_p50")
 """Tails of a few dozen requests are shown but not judged: they differ from run to run of the same client."""
+BENCH_HELP = (
+    "command line of vLLM's own client; vLLM 0.26 asserts a tokenizer that it then does without: there, give "
+    "'python -O -m vllm.entrypoints.cli.main bench serve'"
+)
 MS = 1000.0
 
 
@@ -64,7 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tolerance", type=float, default=0.03)
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one run of a client")
-    parser.add_argument("--bench", default="vllm bench serve", help="command line of vLLM's own client")
+    parser.add_argument("--bench", default="vllm bench serve", help=BENCH_HELP)
     parser.add_argument("--body", type=json.loads, default={}, help="JSON object added to every request's body")
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     return parser.parse_args()
@@ -105,12 +109,12 @@ def _theirs(options: argparse.Namespace, requests: Sequence[Request]) -> dict[st
 
 def _their_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     """The numbers behind its report, which it prints only when it has a tokenizer."""
-    timed = list(zip(result["latencies"], result["ttfts"], result["output_lens"], strict=True))
+    timed = list(zip(result["ttfts"], map(sum, result["itls"]), result["output_lens"], strict=True))
     parts = {
         "ttft": result["ttfts"],
-        "tpot": [(latency - ttft) / (count - 1) for latency, ttft, count in timed],
+        "tpot": [decode / (count - 1) for _, decode, count in timed],
         "itl": [gap for gaps in result["itls"] for gap in gaps],
-        "e2e": result["latencies"],
+        "e2e": [ttft + decode for ttft, decode, _ in timed],
     }
     measured = {f"{name}_p{percent}": percentile(parts[name], percent) * MS for name in parts for percent in (50, 99)}
     return measured | {"output_throughput": result["output_throughput"]}
