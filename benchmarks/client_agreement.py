@@ -25,7 +25,7 @@ from typing import Any
 
 from fk_overlay.core import Request, Slo, Workload
 from fk_overlay.engines.http.load import run_client
-from fk_overlay.engines.vllm.protocol import completion_body
+from fk_overlay.engines.vllm.protocol import WIRE, completion_body
 from fk_overlay.serving.metrics import percentile, samples
 from fk_overlay.serving.workload import make_requests
 
@@ -76,7 +76,9 @@ def _options() -> argparse.Namespace:
 
 def _ours(options: argparse.Namespace, requests: Sequence[Request]) -> dict[str, float]:
     bodies = [completion_body(options.model, request) | options.body for request in requests]
-    result = run_client(options.url, bodies, arrivals=None, concurrency=options.concurrency, timeout_s=options.timeout)
+    result = run_client(
+        options.url, WIRE, bodies, arrivals=None, concurrency=options.concurrency, timeout_s=options.timeout
+    )
     if errors := [trace.error for trace in result.traces if trace.error]:
         raise SystemExit(f"{len(errors)} requests of fk-overlay's client failed, the first with: {errors[0]}")
     return {sample.metric: sample.value for sample in samples(result, Slo())}

@@ -20,6 +20,8 @@ Mode = Literal["screen", "decide", "publish"]
 
 BASELINE = "baseline"
 """Name of the arm that runs with the overlay loaded and no patch."""
+CONTROL = "baseline-again"
+"""Name of an arm that is the baseline once more: what it seems to gain says how fit the host is to judge."""
 
 
 class Strict:
@@ -270,6 +272,8 @@ class Scenario(Strict):
         engine_args: per engine name, arguments in the engine's own words.
         env: environment variables of the engine's processes.
         headline: the workload whose output throughput decides the merit.
+        warm_up_passes: passes of the headline, with prompts of their own, that run in every launch before anything is
+            measured. A GPU at its power limit needs them: its clocks are higher while it is still cool from loading.
         minimum_effect: d, the smallest effect that counts, as a share.
     """
 
@@ -281,6 +285,7 @@ class Scenario(Strict):
     engine_args: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     headline: str = ""
+    warm_up_passes: int = 0
     slo: Slo = field(default_factory=Slo)
     correctness: Correctness = field(default_factory=Correctness)
     limits: Limits = field(default_factory=Limits)

@@ -1,6 +1,6 @@
 """What engines call when they start, in every process. Standard library only until a plan is found.
 
-Registered as an entry point of ``vllm.general_plugins``. With ``FK_OVERLAY`` unset each function returns at once.
+Registered as entry points of ``vllm.general_plugins`` and ``sglang.srt.plugins``. With ``FK_OVERLAY`` unset each function returns at once.
 With it set, whatever goes wrong ends the process: an engine that was asked to run a patch must not serve without it.
 SystemExit is raised because engines catch and log ordinary exceptions of their plugins and go on unpatched.
 """
@@ -13,6 +13,11 @@ import os
 def vllm() -> None:
     if os.environ.get("FK_OVERLAY"):
         _enter("vllm")
+
+
+def sglang() -> None:
+    if os.environ.get("FK_OVERLAY"):
+        _enter("sglang")
 
 
 def _enter(engine: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fk_overlay.core import BASELINE, Correctness, Limits, Model, Scenario, Workload
+from fk_overlay.core import BASELINE, CONTROL, Correctness, Limits, Model, Scenario, Workload
 from fk_overlay.lineage.record import Recorder
 
 Record = dict[str, Any]
@@ -75,7 +75,7 @@ class Story:
 
     @property
     def candidate(self) -> str:
-        return "baseline-again" if self.selftest else "fused-norm"
+        return CONTROL if self.selftest else "fused-norm"
 
     def but(self, *changes: Change, **values: Any) -> Story:
         return replace(self, changes=(*self.changes, *changes), **values)
@@ -152,7 +152,6 @@ def _run(story: Story) -> Record:
         "engine_version": "0.32.0",
         "mode": story.mode,
         "design": {"restarts": story.restarts, "passes": story.passes},
-        "selftest": story.selftest,
         "scenario": scenario,
         "arms": [
             {"name": BASELINE, "digest": "e3b0c442", "packs": []},

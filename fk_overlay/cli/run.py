@@ -22,6 +22,7 @@ class ModeName(StrEnum):
 ModeOption = Annotated[ModeName, typer.Option(help="screen: K=2, cannot praise. decide: K=5. publish: K=7.")]
 Restarts = Annotated[int | None, typer.Option(help="Launches of each arm, instead of the mode's K.", min=2)]
 Passes = Annotated[int | None, typer.Option(help="Passes of the load in each launch, instead of the mode's P.", min=1)]
+Control = Annotated[bool, typer.Option("--control", help="Judge the baseline against itself too.")]
 Out = Annotated[Path | None, typer.Option(help=f"Folder of the run. Default: a new one in {RUNS}.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
 
@@ -33,11 +34,12 @@ def run(
     mode: ModeOption = ModeName.decide,
     restarts: Restarts = None,
     passes: Passes = None,
+    control: Control = False,
     out: Out = None,
     resume: Resume = None,
 ) -> None:
     """Judge packs inside the real engine: baseline against candidate, under the scenario's load."""
-    _run(engine, scenario, patch, mode, restarts, passes, out, resume)
+    _run(engine, scenario, patch, mode, restarts, passes, out, resume, control=control)
 
 
 def selftest(
@@ -50,7 +52,7 @@ def selftest(
     resume: Resume = None,
 ) -> None:
     """Judge the baseline against itself: is this host fit to judge today?"""
-    _run(engine, scenario, [], mode, restarts, passes, out, resume)
+    _run(engine, scenario, [], mode, restarts, passes, out, resume, control=True)
 
 
 def _run(
@@ -62,9 +64,11 @@ def _run(
     passes: int | None,
     out: Path | None,
     resume: Path | None,
+    *,
+    control: bool,
 ) -> None:
     from fk_overlay import catalog
-    from fk_overlay.core import Arm, Design
+    from fk_overlay.core import Design
     from fk_overlay.engines.base import get_engine
     from fk_overlay.report import write
     from fk_overlay.report.console import verdicts as show
@@ -72,12 +76,10 @@ def _run(
 
     engine = get_engine(engine_name)
     scenario = catalog.scenario(scenario_name)
-    arms = judge.candidates(patches, engine)
-    if not patches:
-        arms = (*arms, Arm(judge.AGAIN))
+    arms = judge.candidates(patches, engine, control=control)
     design = Design.of(mode.value)
     design = replace(design, restarts=restarts or design.restarts, passes=passes or design.passes)
-    order = judge.Order(engine, scenario, arms, mode.value, design, selftest=not patches)
+    order = judge.Order(engine, scenario, arms, mode.value, design)
     folder = resume or out or judge.new_folder(RUNS, scenario, arms)
     if resume is None and folder.exists() and any(folder.iterdir()):
         raise typer.BadParameter(

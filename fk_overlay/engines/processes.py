@@ -42,10 +42,16 @@ class EngineProcess:
         self.memory = MemoryWatch(popen.pid)
 
     @classmethod
-    def start(cls, command: Sequence[str], env: Mapping[str, str], log: Path) -> EngineProcess:
+    def start(cls, command: Sequence[str], env: Mapping[str, str], log: Path, *, piped: bool = False) -> EngineProcess:
+        """Start a command whose output goes to ``log``; ``piped``: its input and output are pipes, errors go there."""
         with log.open("ab") as output:
             popen = subprocess.Popen(
-                command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                env=dict(env),
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else output,
+                stderr=output,
+                start_new_session=True,
             )
         return cls(popen, log)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from fk_overlay.core import CONTROL
 from fk_overlay.report import wording
 from fk_overlay.report.comparison import Comparison
 from fk_overlay.report.figures import figures
@@ -38,6 +39,7 @@ def render(summary: Summary) -> str:
         span=wording.span,
         states=wording.STATES,
         costs=wording.COSTS,
+        CONTROL=CONTROL,
         tone=lambda state: TONES.get(state, "void"),
     )
 

@@ -24,7 +24,7 @@ def render(summary: Summary) -> str:
         "notes": summary.notes,
         "counts": summary.counts,
         "pairs": summary.pairs,
-        "arms": [_arm(arm, bool(summary.run.get("selftest"))) for arm in summary.arms],
+        "arms": [_arm(arm) for arm in summary.arms],
         "envelope": {**asdict(summary.envelope), "items": len(summary.envelope.items)},
         "restart_sd": summary.restart_sd,
         "settings": summary.settings,
@@ -35,10 +35,10 @@ def render(summary: Summary) -> str:
     return json.dumps(_strict(content), indent=1, allow_nan=False, default=str) + "\n"
 
 
-def _arm(arm: ArmSummary, selftest: bool) -> dict[str, Any]:
+def _arm(arm: ArmSummary) -> dict[str, Any]:
     return {
         "verdict": {**asdict(arm.verdict), "state": arm.verdict.state, "exit_code": arm.verdict.exit_code},
-        "claim": claim(arm.verdict, selftest),
+        "claim": claim(arm.verdict),
         "packs": arm.packs,
         "comparisons": [asdict(comparison) for comparison in arm.comparisons],
         "headline": arm.headline,

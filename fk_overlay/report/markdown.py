@@ -19,7 +19,7 @@ def render(summary: Summary) -> str:
 def _lines(summary: Summary) -> Iterator[str]:
     run, scenario = summary.run, summary.scenario
     for arm in summary.arms:
-        yield f"# {STATES[arm.verdict.state].capitalize()}: {claim(arm.verdict, bool(run.get('selftest')))}"
+        yield f"# {STATES[arm.verdict.state].capitalize()}: {claim(arm.verdict)}"
         yield ""
     if len(summary.arms) > 1:
         yield ", ".join(f"{count} {STATES[state]}" for state, count in summary.counts.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from fk_overlay.core import Effect, Verdict
+from fk_overlay.core import CONTROL, Effect, Verdict
 
 MINUS, DASH = "\u2212", "\u2013"
 
@@ -41,7 +41,7 @@ HOST_CLAIMS: Mapping[str, str] = {
     "unresolved": "No bias found on this host: {change} between two baselines",
     "invalid": "This host is not fit to judge",
 }
-"""What a self-test says instead."""
+"""What the control arm says instead."""
 
 COSTS: Mapping[str, str] = {
     "gpu_memory_ratio": "GPU memory",
@@ -53,12 +53,12 @@ COSTS: Mapping[str, str] = {
 ACRONYMS = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E latency"}
 
 
-def claim(verdict: Verdict, selftest: bool = False) -> str:
+def claim(verdict: Verdict) -> str:
     """The verdict in one line."""
     effect = verdict.effect
     measured = effect is not None and effect.pairs > 1
     change = f"{percent(effect.ratio - 1)} {metric(effect.metric)}" if effect and measured else "too few restart pairs"
-    claims = {**CLAIMS, **HOST_CLAIMS} if selftest else CLAIMS
+    claims = {**CLAIMS, **HOST_CLAIMS} if verdict.arm == CONTROL else CLAIMS
     return claims[verdict.state].format(arm=verdict.arm, change=change)
 
 

@@ -58,11 +58,6 @@ class Evidence:
         return cast(Mode, self.run.get("mode", "decide"))
 
     @property
-    def selftest(self) -> bool:
-        """Whether this run compares the baseline with itself."""
-        return bool(self.run.get("selftest"))
-
-    @property
     def candidates(self) -> tuple[Record, ...]:
         """The arms to judge, as recorded: every arm but the baseline."""
         return tuple(arm for arm in self.run["arms"] if arm["name"] != BASELINE)

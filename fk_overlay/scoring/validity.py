@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fk_overlay.core import BASELINE, Effect, Scenario
+from fk_overlay.core import BASELINE, CONTROL, Effect, Scenario
 from fk_overlay.scoring.evidence import Evidence, of_arm
 from fk_overlay.scoring.traffic import failures
 
@@ -26,7 +26,7 @@ def invalid(evidence: Evidence, arm: str, scenario: Scenario, effect: Effect | N
         *_baseline_failed(evidence, scenario),
         *_baseline_patched(evidence),
         *_configs_differ(evidence, arm),
-        *_unfit(evidence, effect),
+        *_unfit(arm, effect),
     ]
 
 
@@ -66,8 +66,8 @@ def _configs_differ(evidence: Evidence, arm: str) -> Iterator[str]:
         yield f"the engine's resolved settings are not the same in every launch: {', '.join(listed)}{more}"
 
 
-def _unfit(evidence: Evidence, effect: Effect | None) -> Iterator[str]:
-    if evidence.selftest and effect is not None and not effect.low <= 1 <= effect.high:
+def _unfit(arm: str, effect: Effect | None) -> Iterator[str]:
+    if arm == CONTROL and effect is not None and not effect.low <= 1 <= effect.high:
         yield (
             f"the baseline differs from itself by {100 * abs(effect.ratio - 1):.1f} % (95 % interval {effect.low:.4f} "
             f"to {effect.high:.4f}): this host is not fit to judge; find what disturbs it, then repeat the self-test"

@@ -3,15 +3,15 @@ judged again.
 
 Merit says what the headline interval says. An override takes its place, the first that applies of: contract_error,
 invalid, not_engaged, incorrect, uncalibrated, resource_regression. A screen claims no merit but a clear regression
-(see :data:`fk_overlay.scoring.effects.SCREEN_FACTOR`); overrides apply to it as to any run. In a self-test both arms
-are the baseline: nothing needs to engage, and whatever would condemn a candidate makes the host unfit (``invalid``).
+(see :data:`fk_overlay.scoring.effects.SCREEN_FACTOR`); overrides apply to it as to any run. In the control
+arm nothing needs to engage, and whatever would condemn a candidate makes the host unfit (``invalid``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from fk_overlay.core import Effect, Merit, Override, Scenario, Verdict
+from fk_overlay.core import CONTROL, Effect, Merit, Override, Scenario, Verdict
 from fk_overlay.scoring.correct import Finding, examine
 from fk_overlay.scoring.costs import costs, over_limits
 from fk_overlay.scoring.effects import HEADLINE_METRIC, effects, without_ratio
@@ -49,9 +49,9 @@ def judge_arm(evidence: Evidence, scenario: Scenario, arm: Record, envelope: Env
     objections: Objections = [
         ("contract_error", contract_errors(evidence, name)),
         ("invalid", invalid(evidence, name, scenario, effect)),
-        ("not_engaged", [] if evidence.selftest else not_engaged(evidence, arm)),
-        ("invalid" if evidence.selftest else "incorrect", finding.errors),
-        ("uncalibrated", _uncalibrated(envelope, finding, merit, selftest=evidence.selftest)),
+        ("not_engaged", [] if name == CONTROL else not_engaged(evidence, arm)),
+        ("invalid" if name == CONTROL else "incorrect", finding.errors),
+        ("uncalibrated", _uncalibrated(envelope, finding, merit, control=name == CONTROL)),
         ("resource_regression", over_limits(ratios, scenario.limits)),
     ]
     reasons = [reason for _, sentences in objections for reason in sentences]
@@ -69,11 +69,11 @@ def judge_arm(evidence: Evidence, scenario: Scenario, arm: Record, envelope: Env
     )
 
 
-def _uncalibrated(envelope: Envelope, finding: Finding, merit: Merit, *, selftest: bool) -> Sequence[str]:
+def _uncalibrated(envelope: Envelope, finding: Finding, merit: Merit, *, control: bool) -> Sequence[str]:
     if not envelope.calibrated:
         agreement = _share(envelope.agreement or 0.0)
         return [f"the baseline agrees with itself on only {agreement} of the tokens and cannot judge others"]
-    if finding.correctness is None and merit in ("improved", "neutral") and not selftest:
+    if finding.correctness is None and merit in ("improved", "neutral") and not control:
         return ["no forced decode of this arm could be held against the baseline's, so no claim can be made"]
     return []
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from fk_overlay import __version__, catalog, environment, packs
 from fk_overlay.contract.check import verify
-from fk_overlay.core import BASELINE, Arm, Design, Mode, Pack, Request, Scenario, Task, Verdict
+from fk_overlay.core import BASELINE, CONTROL, Arm, Design, Mode, Pack, Request, Scenario, Task, Verdict
 from fk_overlay.engines.base import Engine
 from fk_overlay.engines.checkpoints import resolve, vocab_size
 from fk_overlay.engines.gpus import gpus, names
@@ -28,8 +28,6 @@ from fk_overlay.serving.engagement import needs_witness
 from fk_overlay.serving.launch import Bench, Shared, perform
 from fk_overlay.serving.workload import make_requests
 
-AGAIN = "baseline-again"
-"""Name of the second baseline arm of a selftest."""
 Tell = Callable[[str, int, int], None]
 """``tell(what, done, total)`` is called before every launch."""
 RECORDED_PACKAGES = ("torch", "triton", "transformers", "flashinfer-python", "numpy")
@@ -44,12 +42,15 @@ class Order:
     arms: tuple[Arm, ...]
     mode: Mode = "decide"
     design: Design = field(default_factory=lambda: Design.of("decide"))
-    selftest: bool = False
 
 
-def candidates(where: Sequence[str | Path], engine: Engine) -> tuple[Arm, ...]:
-    """The baseline and one arm for each pack. Raises PackError if a pack may not be trusted or does not run here."""
-    arms = [Arm(BASELINE)]
+def candidates(where: Sequence[str | Path], engine: Engine, *, control: bool = False) -> tuple[Arm, ...]:
+    """The baseline, the control arm if wanted, and one arm for each pack.
+
+    Raises:
+        PackError: a pack may not be trusted or does not run here.
+    """
+    arms = [Arm(BASELINE), *([Arm(CONTROL)] if control else [])]
     machine = packs.Machine(engine.name, engine.version(), names())
     for place in where:
         pack = packs.trusted(catalog.pack(place))
@@ -149,7 +150,7 @@ def _bench(
         cache=environment.home() / "caches" / f"{order.engine.name}-{version}",
         passes=order.design.passes,
         requests=requests,
-        warm_up=_warm_up(scenario, vocabulary),
+        warm_up=warm_up(scenario, vocabulary),
         recorder=recorder,
         shared=_shared(scenario, done),
     )
@@ -158,12 +159,15 @@ def _bench(
 WARM_UP_TOKENS = 16
 
 
-def _warm_up(scenario: Scenario, vocabulary: int) -> list[Request]:
-    """One short request for each that is in flight at once: what an engine does lazily is done before the clock runs.
-    The prompts are not those of any pass, so that no prefix cache knows them."""
+def warm_up(scenario: Scenario, vocabulary: int) -> list[list[Request]]:
+    """What runs before the clock does: one short request for each that is in flight at once, for all that an engine
+    does lazily, then the scenario's warm-up passes. The prompts are not those of any pass, so that no prefix cache
+    knows them."""
     headline = scenario.headline_workload
     short = replace(headline, requests=headline.concurrency, output_len=min(WARM_UP_TOKENS, headline.output_len))
-    return make_requests(short, vocab_size=vocabulary, seed=scenario.seed + len(scenario.workloads))
+    rounds = [short, *[headline] * scenario.warm_up_passes]
+    first = scenario.seed + len(scenario.workloads)
+    return [make_requests(each, vocab_size=vocabulary, seed=first + index) for index, each in enumerate(rounds)]
 
 
 def _shared(scenario: Scenario, done: Iterable[Mapping[str, Any]]) -> Shared:
@@ -205,7 +209,7 @@ def _past(folder: Path, order: Order, version: str) -> list[dict[str, Any]]:
     return [record for record in records if record.get("launch") is None or record["launch"] in closed]
 
 
-IDENTITY = ("engine", "engine_version", "mode", "design", "selftest", "scenario", "arms")
+IDENTITY = ("engine", "engine_version", "mode", "design", "scenario", "arms")
 """Keys of the run record that make two runs the same run."""
 
 
@@ -217,7 +221,6 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
         "engine_version": version,
         "mode": order.mode,
         "design": asdict(order.design),
-        "selftest": order.selftest,
         "scenario": {key: value for key, value in asdict(order.scenario).items() if key != "folder"},
         "arms": [
             {"name": arm.name, "digest": arm.digest, "packs": [_described(pack) for pack in arm.packs]}

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from fk_overlay.core import Model, Scenario, Workload
+from fk_overlay.engines import registration
 from fk_overlay.engines.base import Launch
-from fk_overlay.engines.vllm import environment as under_test
-from fk_overlay.engines.vllm.environment import PLUGIN_GROUP, arguments, command_line, environment, import_environment
+from fk_overlay.engines.vllm.environment import arguments, command_line, environment, import_environment
 
+PLUGIN_GROUP = "vllm.general_plugins"
 CACHES = ("VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
@@ -75,7 +76,7 @@ def test_a_list_of_allowed_plugins_admits_the_overlay_too(
 def test_the_plugin_is_announced_where_the_package_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_test, "_registered", lambda: False)
+    monkeypatch.setattr(registration, "_registered", lambda group: False)
     monkeypatch.setenv("PYTHONPATH", "/mine")
     env = environment(launch(tmp_path))
     assert env["PYTHONPATH"] == os.pathsep.join((str(tmp_path / "site"), "/mine"))

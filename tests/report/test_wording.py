@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fk_overlay.core import EXIT_CODES, Effect, Verdict
+from fk_overlay.core import CONTROL, EXIT_CODES, Effect, Verdict
 from fk_overlay.report.wording import CLAIMS, STATES, change, claim, gib, metric, number, percent, share, span
 
 EFFECT = Effect("w", "output_throughput", 1.083, 0.995, 1.094, 5, 0.01, "unresolved")
@@ -56,4 +56,4 @@ def test_claims() -> None:
     assert claim(improved) == "fast is faster: +8.3 % output throughput"
     assert claim(replace(improved, override="not_engaged")) == "fast did not run where it should"
     assert claim(Verdict("fast", "unresolved", None, None)) == "fast is not decided yet: too few restart pairs"
-    assert claim(replace(improved, merit="neutral"), selftest=True).startswith("This host is fit to judge")
+    assert claim(replace(improved, arm=CONTROL, merit="neutral")).startswith("This host is fit to judge")

@@ -6,7 +6,7 @@ from typing import Any
 
 from fakes_records import CONFIG, SCENARIO, Change, Story, records, set_
 
-from fk_overlay.core import BASELINE, Effect
+from fk_overlay.core import BASELINE, CONTROL, Effect
 from fk_overlay.scoring.evidence import Evidence
 from fk_overlay.scoring.validity import config_difference, contract_errors, invalid, settings
 
@@ -71,8 +71,8 @@ def test_a_selftest_must_contain_one() -> None:
         return Effect("chat-c32", "output_throughput", 1.002, low, high, 5, 0.001, "neutral")
 
     selftest = evidence(selftest=True)
-    assert invalid(selftest, "baseline-again", SCENARIO, effect(0.999, 1.004)) == []
-    (found,) = invalid(selftest, "baseline-again", SCENARIO, effect(1.001, 1.003))
+    assert invalid(selftest, CONTROL, SCENARIO, effect(0.999, 1.004)) == []
+    (found,) = invalid(selftest, CONTROL, SCENARIO, effect(1.001, 1.003))
     assert "not fit to judge" in found
     assert invalid(evidence(), ARM, SCENARIO, effect(1.001, 1.003)) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from fakes.engine import FakeEngine, Manner
 from overlay.toy_engine import write_engine, write_pack, write_task
 
-from fk_overlay.core import Arm, Correctness, Design, Mode, Model, Scenario, Verdict, Workload
+from fk_overlay.core import Correctness, Design, Mode, Model, Scenario, Verdict, Workload
 from fk_overlay.lineage.record import read
 from fk_overlay.serving import judge, launch
 from fk_overlay.serving.judge import Order, candidates
@@ -31,21 +31,23 @@ class Workplace:
     design: Design = field(default_factory=lambda: Design(3, 1))
     mode: Mode = "decide"
     packs: tuple[str, ...] = ("fast",)
+    control: bool = False
+    warm_up_passes: int = 0
     workloads: tuple[Workload, ...] = (CLOSED,)
     told: list[tuple[str, int, int]] = field(default_factory=list)
 
     def scenario(self) -> Scenario:
         rules = Correctness(requests=2, logprobs=2)
-        return Scenario("toy", "toy", Model(str(TINY)), self.workloads, correctness=rules, minimum_effect=0.01)
+        made = Scenario("toy", "toy", Model(str(TINY)), self.workloads, correctness=rules, minimum_effect=0.01)
+        return replace(made, warm_up_passes=self.warm_up_passes)
 
     def order(self) -> Order:
         for name in self.packs:
             if not (self.root / "patches" / name).is_dir():
                 write_pack(self.root, name, [("norm", "kernel.py", "Norm")], **KERNEL)
-        arms = candidates([self.root / "patches" / name for name in self.packs], self.engine)
-        if not self.packs:
-            arms = (*arms, Arm(judge.AGAIN))
-        return Order(self.engine, self.scenario(), arms, self.mode, self.design, selftest=not self.packs)
+        folders = [self.root / "patches" / name for name in self.packs]
+        arms = candidates(folders, self.engine, control=not self.packs or self.control)
+        return Order(self.engine, self.scenario(), arms, self.mode, self.design)
 
     def run(self, **manners: Manner) -> list[Verdict]:
         self.engine.manners = {name.replace("__", "-").lstrip("_"): manner for name, manner in manners.items()}

@@ -10,7 +10,7 @@ import pytest
 from fakes.engine import Manner
 from overlay.toy_engine import VERSION
 
-from fk_overlay.core import Arm, Design, Workload
+from fk_overlay.core import CONTROL, Arm, Design, Workload
 from fk_overlay.errors import ContractError, PackError, RecordError, UsageError
 from fk_overlay.lineage.record import FILE, read
 from fk_overlay.serving import judge
@@ -47,8 +47,13 @@ def test_several_packs_share_one_baseline(work: Any) -> None:
 def test_a_selftest_compares_the_baseline_with_itself(work: Any) -> None:
     work.packs = ()
     (verdict,) = work.run()
-    assert (verdict.arm, verdict.state) == ("baseline-again", "neutral")
-    assert work.records("run")[0]["selftest"] is True
+    assert (verdict.arm, verdict.state) == (CONTROL, "neutral")
+
+
+def test_a_control_arm_is_judged_beside_the_packs(work: Any) -> None:
+    work.control = True
+    verdicts = work.run(fast=Manner(speed=1.1))
+    assert [(verdict.arm, verdict.state) for verdict in verdicts] == [(CONTROL, "neutral"), ("fast", "improved")]
 
 
 def test_a_selftest_on_a_host_that_drifts_is_invalid(work: Any) -> None:
@@ -271,7 +276,7 @@ def test_the_reference_and_the_saturation_are_kept_when_the_run_goes_on(work: An
         ({"design": Design(2, 1)}, "design"),
         ({"mode": "publish"}, "mode"),
         ({"packs": ("other",)}, "arms"),
-        ({"packs": ()}, "selftest, arms"),
+        ({"packs": ()}, "arms"),
     ],
 )
 def test_the_folder_of_another_run_is_refused(work: Any, change: dict[str, Any], named: str) -> None:

@@ -29,6 +29,17 @@ def test_a_baseline_warms_up_runs_its_passes_and_is_forced_twice(work: Any) -> N
     assert {record["variant"] for record in work.records("forced", arm="fast")} == {"same"}
 
 
+def test_a_gpu_that_throttles_is_warmed_up_by_whole_passes(work: Any) -> None:
+    work.warm_up_passes = 2
+    work.run()
+    for session in work.engine.sessions:
+        short, first, second, measured = (requests for _, requests, *_ in session.runs[:4])
+        assert len(short) == HEADLINE.concurrency
+        assert [request.output_len for request in first] == [request.output_len for request in measured]
+        prompts = [{request.prompt for request in load} for load in (short, first, second, measured)]
+        assert len(set().union(*prompts)) == sum(map(len, prompts))
+
+
 def test_every_launch_gets_the_same_load_and_the_warm_up_shares_no_prompt_with_it(work: Any) -> None:
     work.workloads = (HEADLINE, LATENCY)
     work.run()

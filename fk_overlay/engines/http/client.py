@@ -1,10 +1,11 @@
 """The load client: ``python -m fk_overlay.engines.http.client``, one JSON job in, one JSON result out.
 
-It runs in a process of its own so that neither the engine nor the judge can slow down its clock. It needs 40 to 50
-microseconds of one EPYC Zen 2 core for each event: 256 streams of one token an event fill it at 20,000 tokens a second.
+It runs in a process of its own so that neither the engine nor the judge can slow down its clock. An event costs it 40
+to 50 microseconds of one EPYC Zen 2 core: 256 streams of one token an event fill that core at 20,000 tokens a second.
 
-Job: ``url``, ``bodies`` (a JSON body per request), ``arrivals`` (seconds from the start; null: closed loop),
-``concurrency`` (closed loop only), ``timeout_s`` (of the whole job).
+Job: ``url``, ``reader`` (``module:class`` of the :class:`Stream` that understands the answers), ``bodies`` (a JSON
+body per request), ``arrivals`` (seconds from the start; null: closed loop), ``concurrency`` (closed loop only),
+``timeout_s`` (of the whole job).
 Result: ``traces`` (the fields of :class:`fk_overlay.engines.base.Trace`, one per body), and ``cpu_s`` and ``wall_s``,
 what the client itself needed.
 """
@@ -13,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,7 @@ FAULTS = (aiohttp.ClientError, OSError, StreamError)
 @dataclass(frozen=True, slots=True)
 class Job:
     url: str
+    reader: str
     bodies: list[dict[str, Any]]
     arrivals: list[float] | None
     concurrency: int
@@ -49,7 +52,8 @@ class Pass:
         self._session = session
         self._payloads = [json.dumps(body).encode() for body in job.bodies]
         self._start = time.perf_counter()
-        self._streams = [Stream(body, self._now) for body in job.bodies]
+        reader = _reader(job.reader)
+        self._streams = [reader(body, self._now) for body in job.bodies]
         self._sent: list[float | None] = [None] * len(job.bodies)
         self._errors: list[str | None] = [f"not sent within the deadline of {job.timeout_s:g} s"] * len(job.bodies)
 
@@ -108,6 +112,12 @@ class Pass:
             "margins": stream.margins,
             "error": self._errors[index],
         }
+
+
+def _reader(path: str) -> Callable[[Mapping[str, Any], Callable[[], float]], Stream]:
+    module, _, name = path.partition(":")
+    reader: type[Stream] = getattr(importlib.import_module(module), name)
+    return reader
 
 
 async def run(job: Job) -> dict[str, Any]:

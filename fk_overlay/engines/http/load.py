@@ -6,12 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fk_overlay.engines.base import PassResult, Trace
 from fk_overlay.errors import LaunchError
 
-PATH = "/v1/completions"
 GRACE_S = 60.0
 """How long the client may take, beyond the pass itself, to start, to read its job and to write its result."""
 SATURATED = 0.9
@@ -19,8 +19,18 @@ SATURATED = 0.9
 LISTS = ("arrivals", "tokens", "logprobs", "ranks", "top1", "margins")
 
 
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How an engine's server is asked: the path of its endpoint, and the reader of the streamed answers as
+    ``module:class`` (a :class:`fk_overlay.engines.http.stream.Stream`)."""
+
+    path: str
+    reader: str
+
+
 def run_client(
     url: str,
+    wire: Wire,
     bodies: Sequence[Mapping[str, Any]],
     *,
     arrivals: Sequence[float] | None,
@@ -41,7 +51,8 @@ def run_client(
         LaunchError: the client itself died, hung, or was the bottleneck.
     """
     job = {
-        "url": url.rstrip("/") + PATH,
+        "url": url.rstrip("/") + wire.path,
+        "reader": wire.reader,
         "bodies": list(bodies),
         "arrivals": None if arrivals is None else list(arrivals),
         "concurrency": concurrency,

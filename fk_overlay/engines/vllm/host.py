@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Callable, Iterable
 from multiprocessing import current_process
@@ -11,12 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fk_overlay.engines import gpus
+from fk_overlay.engines import dummy_weights, gpus
+from fk_overlay.engines.moe_configs import count_lookups
+from fk_overlay.engines.users import users
 from fk_overlay.engines.vllm import ENGINE, forced
 from fk_overlay.engines.vllm.resolved import resolved_config
-from fk_overlay.engines.vllm.weights import give_meaning
 from fk_overlay.errors import SeamError
-from fk_overlay.overlay.aliases import replace_everywhere
 from fk_overlay.overlay.imports import Watcher
 from fk_overlay.plan import Plan
 
@@ -81,10 +80,7 @@ class VllmHost:
         self._watcher.after("vllm.model_executor.model_loader.base_loader", hook)
 
     def users(self, model: Any, owner: type) -> Iterable[Any]:
-        """Modules of the class, and modules that hold one as their ``quant_method`` (linear and embedding layers)."""
-        for module in model.modules():
-            if isinstance(module, owner) or isinstance(getattr(module, "quant_method", None), owner):
-                yield module
+        return users(model, owner)
 
     def register_model(self, architecture: str, module: str, name: str) -> None:
         def hook(registry: ModuleType) -> None:
@@ -101,7 +97,7 @@ class VllmHost:
             )
         os.environ["VLLM_TUNED_CONFIG_FOLDER"] = str(folder)
         self._watcher.after(
-            "vllm.model_executor.layers.fused_moe.fused_moe", lambda module: _count_lookups(module, folder, found)
+            "vllm.model_executor.layers.fused_moe.fused_moe", lambda module: count_lookups(module, folder, found)
         )
         return "VLLM_TUNED_CONFIG_FOLDER"
 
@@ -121,23 +117,17 @@ class VllmHost:
         )
 
 
-def _count_lookups(module: ModuleType, folder: Path, found: Callable[[], None]) -> None:
-    look_up = module.get_moe_configs
+def give_meaning(module: ModuleType) -> None:
+    """Wrap ``DummyModelLoader.load_weights``; weights are drawn before they are laid out for kernels."""
+    loader: Any = module.DummyModelLoader
+    load: Callable[..., None] = loader.load_weights
 
-    @functools.wraps(look_up)
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        configs = look_up(*args, **kwargs)
-        if configs is not None and any(_holds(path, configs) for path in folder.glob("*.json")):
-            found()
-        return configs
+    @functools.wraps(load)
+    def load_meaningfully(self: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+        load(self, model, *args, **kwargs)
+        dummy_weights.draw(model)
 
-    replace_everywhere(look_up, counted)
-
-
-def _holds(path: Path, configs: dict[int, Any]) -> bool:
-    held = json.loads(path.read_text(encoding="utf-8"))
-    held.pop("triton_version", None)
-    return {int(key): value for key, value in held.items()} == configs
+    loader.load_weights = load_meaningfully
 
 
 HOST = VllmHost()

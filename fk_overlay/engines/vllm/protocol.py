@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fk_overlay.core import Request
+from fk_overlay.engines.http.load import Wire
 from fk_overlay.engines.vllm.forced import ARGUMENT
 from fk_overlay.errors import UsageError
+
+WIRE = Wire("/v1/completions", "fk_overlay.engines.vllm.stream:Completion")
 
 
 def completion_body(model: str, request: Request) -> dict[str, Any]:

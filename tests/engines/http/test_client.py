@@ -6,6 +6,8 @@ import sys
 
 from fakes.server import serving
 
+COMPLETION = "fk_overlay.engines.vllm.stream:Completion"
+
 NOISY = """
 import runpy, aiohttp
 send = aiohttp.ClientSession.post
@@ -20,7 +22,8 @@ runpy.run_module("fk_overlay.engines.http.client", run_name="__main__")
 def test_prints_cannot_damage_the_result() -> None:
     with serving() as url:
         body = {"prompt": [1], "max_tokens": 2, "ignore_eos": True}
-        job = {"url": url + "/v1/completions", "bodies": [body], "arrivals": None, "concurrency": 1, "timeout_s": 10}
+        job = {"reader": COMPLETION, "url": url + "/v1/completions", "bodies": [body]}
+        job |= {"arrivals": None, "concurrency": 1, "timeout_s": 10}
         done = subprocess.run(
             [sys.executable, "-c", NOISY],
             input=json.dumps(job),

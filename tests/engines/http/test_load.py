@@ -9,7 +9,8 @@ from fakes.server import serving, tokens_of
 from fk_overlay.core import Request
 from fk_overlay.engines.base import PassResult
 from fk_overlay.engines.http import load
-from fk_overlay.engines.vllm.protocol import completion_body
+from fk_overlay.engines.http.load import Wire
+from fk_overlay.engines.vllm.protocol import WIRE, completion_body
 from fk_overlay.errors import LaunchError
 
 
@@ -25,7 +26,7 @@ def bodies(count: int, output_len: int = 6, logprobs: int = 0, **manner: Any) ->
 
 
 def closed(url: str, sent: list[dict[str, Any]], concurrency: int = 4, timeout_s: float = 20.0) -> PassResult:
-    return load.run_client(url, sent, arrivals=None, concurrency=concurrency, timeout_s=timeout_s)
+    return load.run_client(url, WIRE, sent, arrivals=None, concurrency=concurrency, timeout_s=timeout_s)
 
 
 def most_in_flight(result: PassResult) -> int:
@@ -63,7 +64,7 @@ def test_closed_loop_keeps_the_concurrency(url: str) -> None:
 def test_open_loop_sends_at_the_arrival_times(url: str) -> None:
     arrivals = [0.05, 0.1, 0.15, 0.2]
     sent = bodies(4, first_s=1.2)
-    result = load.run_client(url, sent, arrivals=arrivals, concurrency=1, timeout_s=20.0)
+    result = load.run_client(url, WIRE, sent, arrivals=arrivals, concurrency=1, timeout_s=20.0)
     lateness = [trace.sent - arrival for trace, arrival in zip(result.traces, arrivals, strict=True)]
     assert min(lateness) >= 0
     assert max(lateness) < 1.0
@@ -118,7 +119,7 @@ def test_no_server_is_an_error_of_every_request() -> None:
 
 def test_a_client_that_dies_is_a_launch_error(url: str) -> None:
     with pytest.raises(LaunchError, match=r"ended with code 1"):
-        closed(url, [1])  # type: ignore[list-item]
+        load.run_client(url, Wire("/", "nowhere:Nothing"), bodies(1), arrivals=None, concurrency=1, timeout_s=1.0)
 
 
 def test_a_client_that_hangs_is_a_launch_error(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

@@ -16,7 +16,7 @@ from fk_overlay.engines.http.load import run_client
 from fk_overlay.engines.http.ports import free_port, listening
 from fk_overlay.engines.processes import EngineProcess
 from fk_overlay.engines.vllm import ENGINE
-from fk_overlay.engines.vllm.protocol import completion_body
+from fk_overlay.engines.vllm.protocol import WIRE, completion_body
 from fk_overlay.serving.forced import forced_records, forced_requests
 from fk_overlay.serving.workload import make_requests
 
@@ -76,7 +76,7 @@ def _wait(process: EngineProcess, port: int) -> None:
 
 def send(url: str, requests: Sequence[Request], concurrency: int = 6) -> PassResult:
     bodies = [completion_body(MODEL, request) for request in requests]
-    result = run_client(url, bodies, arrivals=None, concurrency=concurrency, timeout_s=120.0)
+    result = run_client(url, WIRE, bodies, arrivals=None, concurrency=concurrency, timeout_s=120.0)
     assert [trace.error for trace in result.traces] == [None] * len(requests)
     return result
 

@@ -1,17 +1,15 @@
 """Random weights under which a model's output means something.
 
-vLLM's ``load_format=dummy`` draws every weight from ±0.001: all logits come out equal, and no error in a kernel can be
-seen. Here weights have the scale of a freshly initialised GPT-2 (std 0.02, projections back into the residual stream
-divided by sqrt(2 * layers); Radford et al. 2019, section 2.3), norms are 1, and the output head is the input embedding
-moved by one row: the likeliest token after i is i + 1, with a log-probability that every layer has a share in.
+``load_format=dummy`` of vLLM and SGLang draws every weight from ±0.001: all logits come out equal, and no error in a
+kernel can be seen. Here weights have the scale of a freshly initialised GPT-2 (std 0.02, projections back into the
+residual stream divided by sqrt(2 * layers); Radford et al. 2019, section 2.3), norms are 1, and the output head is the
+input embedding moved by one row: the likeliest token after i is i + 1, with a log-probability that every layer has a
+share in.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 SEED = 20260
@@ -19,19 +17,6 @@ STD = 0.02
 INTO_RESIDUAL = ("o_proj", "down_proj", "w2_weight", "dense", "c_proj")
 TOP_LOGIT = 10.0
 """What the likeliest token's logit is aimed at: near ln(vocabulary), so that its probability is neither 0 nor 1."""
-
-
-def give_meaning(module: ModuleType) -> None:
-    """Wrap ``DummyModelLoader.load_weights``; weights are drawn before they are laid out for kernels."""
-    loader: Any = module.DummyModelLoader
-    load: Callable[..., None] = loader.load_weights
-
-    @functools.wraps(load)
-    def load_meaningfully(self: Any, model: Any, *args: Any, **kwargs: Any) -> None:
-        load(self, model, *args, **kwargs)
-        draw(model)
-
-    loader.load_weights = load_meaningfully
 
 
 def draw(model: Any) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fk_overlay.engines.vllm import weights
+from fk_overlay.engines import dummy_weights as weights
+from fk_overlay.engines.vllm.host import give_meaning
 
 torch: Any = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -93,7 +94,7 @@ def test_the_dummy_loader_draws_after_it_loaded() -> None:
 
     module = ModuleType("dummy_loader")
     module.DummyModelLoader = DummyModelLoader  # type: ignore[attr-defined]
-    weights.give_meaning(module)
+    give_meaning(module)
     made = model()
     DummyModelLoader().load_weights(made, "config")
     assert made.lm_head.weight.abs().max() > 0

@@ -1,4 +1,4 @@
-"""vLLM's Python interface in a process of its own, timed from outside.
+"""The outside of an engine that is driven through its Python interface, in a process of its own.
 
 The conversation is one JSON object a line: requests go in, ``done`` comes back the moment the last token exists, then
 the tokens. The clock is the caller's; the engine process cannot touch it.
@@ -10,28 +10,31 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fk_overlay.core import Request, Workload
-from fk_overlay.engines.base import Facts, Launch, PassResult, Trace
-from fk_overlay.engines.forkserver import ForkServer
+from fk_overlay.engines.base import Facts, PassResult, Trace
 from fk_overlay.engines.processes import EngineProcess
-from fk_overlay.engines.vllm.environment import arguments, environment
 from fk_overlay.errors import EngineError, LaunchError
 
 
 class OfflineSession:
-    """An ``LLM`` in its own process."""
+    """An engine behind :func:`fk_overlay.engines.offline.driver.drive`.
 
-    def __init__(self, launch: Launch, imported: ForkServer) -> None:
-        self._launch = launch
-        main = "fk_overlay.engines.vllm.offline_process:main"
-        self.process = EngineProcess.fork(imported, main, environment(launch), launch.log)
+    Args:
+        process: runs ``drive``, with pipes for its standard input and output.
+        arguments: the engine's own, handed over as they are.
+        ranks: how many of its processes hold a part of the model.
+    """
+
+    def __init__(self, process: EngineProcess, arguments: Mapping[str, Any], ranks: int) -> None:
+        self.process = process
+        self._ranks = ranks
         self._lines: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True, name="fk-overlay-offline").start()
-        self._say({"arguments": arguments(launch)})
+        self._say({"arguments": dict(arguments)})
         self._kv_blocks: int | None = None
 
     @property
@@ -47,7 +50,7 @@ class OfflineSession:
         self._kv_blocks = answer["kv_blocks"]
 
     def facts(self) -> Facts:
-        return Facts(kv_blocks=self._kv_blocks, ranks=self._launch.scenario.model.tensor_parallel)
+        return Facts(kv_blocks=self._kv_blocks, ranks=self._ranks)
 
     def run(
         self, requests: Sequence[Request], workload: Workload, *, arrivals: Sequence[float] | None, timeout_s: float
@@ -92,7 +95,7 @@ class OfflineSession:
                 if not self.process.alive() and self._lines.empty():
                     raise self.process.died() from None
                 if time.monotonic() > deadline:
-                    message = f"vLLM did not finish within {timeout_s:.0f} s; its log is {self.process.log}"
+                    message = f"the engine did not finish within {timeout_s:.0f} s; its log is {self.process.log}"
                     raise LaunchError(message, state="hung", log=self.process.tail()) from None
 
 

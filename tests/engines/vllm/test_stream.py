@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fk_overlay.engines.http.stream import Stream, StreamError, place
+from fk_overlay.engines.http.stream import StreamError
+from fk_overlay.engines.vllm.stream import Completion, place
 
 BODY = {"max_tokens": 3, "ignore_eos": True}
 
@@ -26,9 +27,9 @@ DONE = b"data: [DONE]\n\n"
 WHOLE = b": ping\n\n" + chunk(5) + chunk(6, 7) + USAGE + DONE
 
 
-def stream(body: dict[str, Any] = BODY) -> Stream:
+def stream(body: dict[str, Any] = BODY) -> Completion:
     ticks = count(1)
-    return Stream(body, lambda: float(next(ticks)))
+    return Completion(body, lambda: float(next(ticks)))
 
 
 @given(st.lists(st.integers(0, len(WHOLE))))
@@ -67,7 +68,7 @@ def test_what_is_not_as_asked_is_an_error(answer: bytes, says: str) -> None:
         _read(read, answer)
 
 
-def _read(read: Stream, answer: bytes) -> None:
+def _read(read: Completion, answer: bytes) -> None:
     read.feed(answer)
     read.finish()
 

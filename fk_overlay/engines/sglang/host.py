@@ -1,0 +1,139 @@
+"""The inside of an SGLang process: what the overlay hooks into, and where SGLang keeps it (0.5.17 to 0.5.23)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib import metadata
+from multiprocessing import current_process
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fk_overlay import environment
+from fk_overlay.engines import dummy_weights, gpus
+from fk_overlay.engines.moe_configs import count_lookups
+from fk_overlay.engines.sglang import ENGINE, forced
+from fk_overlay.engines.sglang.resolved import resolved_config
+from fk_overlay.engines.users import users
+from fk_overlay.errors import SeamError
+from fk_overlay.overlay.imports import Watcher
+from fk_overlay.plan import Plan
+
+RUNNER = "sglang.srt.model_executor.model_runner"
+MOE_CONFIGS = "sglang.srt.layers.moe.moe_runner.triton_utils.fused_moe_triton_config"
+
+
+class SglangHost:
+    """See :class:`fk_overlay.overlay.host.Host`."""
+
+    engine = "sglang"
+
+    def __init__(self) -> None:
+        self._watcher = Watcher()
+
+    def version(self) -> str:
+        return ENGINE.version()
+
+    def source_root(self) -> Path:
+        return ENGINE.source_root()
+
+    def role(self) -> str:
+        """Of SGLang's child processes only schedulers load plugins."""
+        return "main" if current_process().name == "MainProcess" else "scheduler"
+
+    def gpus(self) -> tuple[str, ...]:
+        return gpus.names()
+
+    def enter(self, plan: Plan) -> None:
+        """Forced decode, which does nothing without forced requests; and dummy weights that can tell a right kernel
+        from a wrong one."""
+        if plan.purpose == "production":
+            return
+        for name, support in {**forced.support(), "sglang.srt.model_loader.loader": give_meaning}.items():
+            self._watcher.after(name, support)
+
+    def on_rank(self, tell: Callable[[int, int, dict[str, Any]], None]) -> None:
+        def before(runner: Any) -> None:
+            tell(runner.ps.tp_rank, runner.ps.tp_size, resolved_config(runner.server_args))
+
+        self._watcher.after(RUNNER, lambda module: _around_load(module, before=before))
+
+    def on_loaded(self, tell: Callable[[Any], None]) -> None:
+        self._watcher.after(RUNNER, lambda module: _around_load(module, after=lambda runner: tell(runner.model)))
+
+    def users(self, model: Any, owner: type) -> Iterable[Any]:
+        return users(model, owner)
+
+    def register_model(self, architecture: str, module: str, name: str) -> None:
+        """A model's own module may import SGLang's, which is why it waits until the registry is complete."""
+
+        def hook(registry: ModuleType) -> None:
+            registry.ModelRegistry.models[architecture] = getattr(importlib.import_module(module), name)
+
+        self._watcher.after("sglang.srt.models.registry", hook)
+
+    def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
+        """SGLang looks into ``SGLANG_MOE_CONFIG_DIR/configs/triton_<version>``; a use is a lookup whose file is in the
+        pack."""
+        if taken := os.environ.get("SGLANG_MOE_CONFIG_DIR"):
+            raise SeamError(f"SGLANG_MOE_CONFIG_DIR={taken} is set; unset it, the pack brings its own configurations")
+        os.environ["SGLANG_MOE_CONFIG_DIR"] = str(_as_sglang_wants(folder))
+        self._watcher.after(MOE_CONFIGS, lambda module: count_lookups(module, folder, found))
+        return "SGLANG_MOE_CONFIG_DIR"
+
+    def provide_ir(
+        self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None
+    ) -> None:
+        raise SeamError(f"SGLang has no IR operators such as {path}; give the task a target of another seam for sglang")
+
+
+def give_meaning(module: ModuleType) -> None:
+    """Wrap ``initialize_dummy_weights`` where the dummy loader calls it, before weights are laid out for kernels."""
+    draw = module.initialize_dummy_weights
+
+    @functools.wraps(draw)
+    def draw_meaningfully(model: Any, *args: Any, **kwargs: Any) -> None:
+        draw(model, *args, **kwargs)
+        dummy_weights.draw(model)
+
+    module.initialize_dummy_weights = draw_meaningfully  # type: ignore[attr-defined]
+
+
+def _nothing(runner: Any) -> None:
+    pass
+
+
+def _around_load(
+    module: ModuleType, before: Callable[[Any], None] = _nothing, after: Callable[[Any], None] = _nothing
+) -> None:
+    """Wrap ``ModelRunner.load_model``; the runner of a draft model is not the served one."""
+    load = module.ModelRunner.load_model
+
+    @functools.wraps(load)
+    def around(runner: Any, *args: Any, **kwargs: Any) -> Any:
+        if runner.is_draft_worker:
+            return load(runner, *args, **kwargs)
+        before(runner)
+        result = load(runner, *args, **kwargs)
+        after(runner)
+        return result
+
+    module.ModelRunner.load_model = around
+
+
+def _as_sglang_wants(folder: Path) -> Path:
+    """A folder in the overlay's home from which SGLang's path leads to ``folder``."""
+    root = environment.home() / "moe-configs" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    link = root / "configs" / f"triton_{metadata.version('triton').replace('.', '_')}"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # another rank, or another launch, was faster
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+    return root
+
+
+HOST = SglangHost()
