@@ -140,6 +140,7 @@ class Patch(Strict):
         task: name of the task.
         file: Python file (or folder of configuration files, tuning seam) inside the pack.
         symbol: class or function in that file. Empty for the tuning seam.
+        engines: the engines whose calling convention the symbol follows; empty for all that the task has targets in.
         seam: overrides the seam of the task's target when set.
         options: free settings for the seam (the IR operator's provider name, say).
     """
@@ -147,8 +148,12 @@ class Patch(Strict):
     task: str
     file: str
     symbol: str = ""
+    engines: tuple[str, ...] = ()
     seam: SeamName | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def meant_for(self, engine: str) -> bool:
+        return not self.engines or engine in self.engines
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What engines call when they start, in every process. Standard library only until a plan is found.
 
-Registered as entry points of ``vllm.general_plugins`` and ``sglang.srt.plugins``. With ``FK_OVERLAY`` unset each function returns at once.
-With it set, whatever goes wrong ends the process: an engine that was asked to run a patch must not serve without it.
-SystemExit is raised because engines catch and log ordinary exceptions of their plugins and go on unpatched.
+Registered as entry points of ``vllm.general_plugins`` and ``sglang.srt.plugins``. With ``FK_OVERLAY`` unset each
+function returns at once. With it set, whatever goes wrong ends the process: an engine that was asked to run a patch
+must not serve without it. SystemExit is raised because engines catch and log ordinary exceptions of their plugins and
+go on unpatched.
 """
 
 from __future__ import annotations

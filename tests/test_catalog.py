@@ -302,7 +302,11 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         ),
         ('file = "norm.py"', 'file = "/etc/passwd"', "patch for task 'norm': '/etc/passwd' lies outside of the pack"),
         ('file = "norm.py"', "", "patch.0.file: is missing"),
-        ('symbol = "Norm"', 'class = "Norm"', "patch.0.class: unknown key; allowed: task, file, symbol, seam, options"),
+        (
+            'symbol = "Norm"',
+            'class = "Norm"',
+            "patch.0.class: unknown key; allowed: task, file, symbol, engines, seam, options",
+        ),
         (
             'symbol = "Norm"',
             'seam = "hook"',

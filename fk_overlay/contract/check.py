@@ -18,13 +18,21 @@ CALLABLE: tuple[State, ...] = ("same", "compatible", "body")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One place of one task, compared with the installed engine. ``release`` is the one the contract was taken from."""
+    """One place of one task, compared with a release of its engine.
+
+    Attributes:
+        release: the one that the contract was taken from; empty if there is no contract.
+        diff: lines of a unified diff of the signatures.
+        outside: the target's versions, if they leave the compared release out.
+    """
 
     task: str
     place: str
     release: str
     state: State
     detail: str
+    diff: tuple[str, ...] = ()
+    outside: str = ""
 
 
 def check(tasks: Iterable[Task], engine: str, version: str, root: Path) -> list[Finding]:
@@ -72,7 +80,7 @@ def _findings(task: Task, engine: str, version: str, root: Path) -> list[Finding
     findings = []
     for place in places:
         change, _ = _compared(root, place, contract.places.get(place))
-        findings.append(Finding(task.name, place, contract.version, change.state, change.detail))
+        findings.append(Finding(task.name, place, contract.version, change.state, change.detail, change.diff))
     return findings
 
 

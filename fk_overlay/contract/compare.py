@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from dataclasses import dataclass
 from typing import Literal
 
 from fk_overlay.core import Fingerprint
 
-State = Literal["same", "compatible", "body", "signature", "moved", "gone", "new"]
+State = Literal["same", "compatible", "body", "changed", "moved", "gone", "new"]
 """``same``; ``compatible``: new optional parameters at the end or by keyword, or other annotations; ``body``: it may be
-called as before but does something else; ``signature``: it may not; ``moved``, ``gone``; ``new``: no contract yet."""
+called as before but does something else; ``changed``: it may not; ``moved``, ``gone``; ``new``: no contract yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``detail`` says in words what differs; empty for ``same``."""
+    """``detail`` says in words what differs; empty for ``same``. ``diff`` holds the lines of a unified diff of the
+    signatures, a parameter each; empty if they are the same."""
 
     state: State
     detail: str = ""
+    diff: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,9 @@ class _Parameter:
     default: str | None
 
     def __str__(self) -> str:
+        stars = self.kind if self.kind.startswith("*") else ""
         annotation = f": {self.annotation}" if self.annotation else ""
-        return f"{self.name}{annotation}" + (f" = {self.default}" if self.default is not None else "")
+        return f"{stars}{self.name}{annotation}" + (f" = {self.default}" if self.default is not None else "")
 
     def replaces(self, other: _Parameter) -> bool:
         """Whether every call that sets ``other`` sets this one to the same effect. Annotations change no call."""
@@ -46,12 +50,13 @@ def compare(expected: Fingerprint, found: Fingerprint) -> Change:
     if expected == found:
         return Change("same")
     detail = signature_diff(expected.signature, found.signature)
+    diff = unified_diff(expected.signature, found.signature)
     if not _callable_as_before(expected.signature, found.signature):
-        return Change("signature", detail)
+        return Change("changed", detail, diff)
     if expected.body != found.body:
         bodies = f"its statements differ ({expected.body} -> {found.body})"
-        return Change("body", f"{bodies}; {detail}" if detail else bodies)
-    return Change("compatible", detail)
+        return Change("body", f"{bodies}; {detail}" if detail else bodies, diff)
+    return Change("compatible", detail, diff)
 
 
 def signature_diff(expected: str, found: str) -> str:
@@ -64,6 +69,25 @@ def signature_diff(expected: str, found: str) -> str:
     if not removed and not added and expected != found:
         return f"{expected} -> {found}"
     return " ".join(removed + added)
+
+
+def unified_diff(expected: str, found: str) -> tuple[str, ...]:
+    """A unified diff of two signatures, a parameter a line and one line of context, without its headers."""
+    lines = difflib.unified_diff(_lines(expected), _lines(found), n=1, lineterm="")
+    return tuple(line for line in lines if not line.startswith(("---", "+++", "@@")))
+
+
+def _lines(signature: str) -> list[str]:
+    """Parameters as they are written, with the marks before the keyword-only and after the positional-only ones."""
+    lines, last = [], ""
+    for parameter in _parameters(signature).values():
+        if last == "positional only" != parameter.kind:
+            lines.append("/")
+        if parameter.kind == "keyword" and last not in ("keyword", "*"):
+            lines.append("*")
+        lines.append(str(parameter))
+        last = parameter.kind
+    return [*lines, "/"] if last == "positional only" else lines
 
 
 def _callable_as_before(expected: str, found: str) -> bool:
@@ -83,10 +107,10 @@ def _parameters(signature: str) -> dict[str, _Parameter]:
         _parameter(arg, "positional only" if arg in args.posonlyargs else "positional", position, default)
         for position, (arg, default) in enumerate(zip(positional, defaults, strict=True))
     ]
+    found += [_parameter(args.vararg, "*", None, None)] if args.vararg else []
     keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
     found += [_parameter(arg, "keyword", None, default) for arg, default in keywords]
-    rest = ((args.vararg, "*"), (args.kwarg, "**"))
-    found += [_parameter(arg, kind, None, None) for arg, kind in rest if arg is not None]
+    found += [_parameter(args.kwarg, "**", None, None)] if args.kwarg else []
     return {parameter.name: parameter for parameter in found}
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fk_overlay.contract.search import elsewhere
-from fk_overlay.contract.syntax import body_hash, first_line, own_names, reach, signature, without_comments
+from fk_overlay.contract.syntax import body_hash, first_line, own_names, parsed, reach, signature, without_noise
 from fk_overlay.core import Fingerprint
 from fk_overlay.errors import ContractError
 
@@ -82,11 +82,12 @@ class _Parsed:
 
 @lru_cache(maxsize=64)
 def _parse(file: Path, modified: int) -> _Parsed:
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8-sig")
     try:
-        return _Parsed(ast.parse(text), text.splitlines(keepends=True), without_comments(text))
+        tree = parsed(text)
     except SyntaxError as error:
         raise ContractError(f"{file} does not parse ({error}); reinstall the engine") from error
+    return _Parsed(tree, [f"{line}\n" for line in text.split("\n")], without_noise(text, tree))
 
 
 def _module_file(root: Path, module: str) -> Path | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fk_overlay.contract.syntax import reach
+from fk_overlay.contract.syntax import parsed, reach
 
 MAX_FILES = 10_000
 MAX_BYTES = 2_000_000
@@ -24,7 +23,7 @@ def elsewhere(root: Path, place: str) -> tuple[str, ...]:
     pattern = re.compile(rf"^\s*(?:(?:async\s+)?def|class)\s+{head}\b|^\s*{head}\s*[:=]", re.MULTILINE)
     found: list[str] = []
     for file in _sources(root / module.partition(".")[0]):
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
         if pattern.search(text) and _defines(text, qualname):
             found.append(f"{_module(root, file)}:{qualname}")
         if len(found) == MAX_PLACES:
@@ -42,7 +41,7 @@ def _sources(package: Path) -> Iterator[Path]:
 
 def _defines(text: str, qualname: str) -> bool:
     try:
-        return reach(ast.parse(text), qualname) is not None
+        return reach(parsed(text), qualname) is not None
     except SyntaxError:
         return False
 

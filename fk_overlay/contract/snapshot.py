@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,11 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from fk_overlay.contract.definition import find
+from fk_overlay.contract.release import Release
+from fk_overlay.contract.sources import Sources
 from fk_overlay.contract.store import admitted, version_of
-from fk_overlay.core import Contract, Task
-from fk_overlay.errors import EngineError, FileError
+from fk_overlay.core import Contract, Target, Task
+from fk_overlay.errors import EngineError, FileError, UsageError
 
 
 def snapshot(task: Task, engine: str, version: str, root: Path) -> Contract:
@@ -55,3 +57,29 @@ def opened(file: Path) -> Iterator[Wheel]:
         except (InvalidWheelFilename, zipfile.BadZipFile, OSError) as error:
             raise FileError(f"{file} is not a wheel that can be read: {error}") from error
         yield Wheel(str(name), version.public, Path(folder))
+
+
+def engine_of(wheel: Wheel, tasks: Collection[Task]) -> str:
+    """The engine whose targets lie in a package of this wheel; without any, the package that is called like the wheel.
+
+    Raises:
+        UsageError: it holds neither.
+    """
+    named = wheel.distribution.replace("-", "_")
+    engines = {named: named, **{_package(target): target.engine for task in tasks for target in task.targets}}
+    found = [engine for package, engine in engines.items() if (wheel.root / package).is_dir()]
+    if not found:
+        known = ", ".join(sorted(engines))
+        raise UsageError(f"{named} {wheel.version} holds no package that tasks have targets in; looked for: {known}")
+    return found[-1]
+
+
+def release(tasks: Collection[Task], engine: str, version: str, root: Path) -> Release:
+    """Everything that the engine's packages below ``root`` define, read when it is asked for."""
+    targets = [target for task in tasks for target in task.targets if target.engine == engine]
+    packages = sorted({_package(target) for target in targets}) or [engine]
+    return Release(engine, version_of(version), Sources(root, packages))
+
+
+def _package(target: Target) -> str:
+    return target.module.partition(".")[0]

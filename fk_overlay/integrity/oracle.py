@@ -8,6 +8,10 @@
     values, in the order of the task's ``mutates``, followed by the target's result if it has one.
 ``samples(seed, dtype, device="cpu")``
     Yields :class:`fk_overlay.core.Case`: few, small, awkward. A seed gives the same values, rounded to ``dtype``.
+``sglang(module, *args, **kwargs)``, or another engine's name (optional)
+    Restates that engine's call, under its own parameter names, as the :class:`fk_overlay.core.Case` that ``reference``
+    knows. Needed where an engine calls the target in another way, or its modules have other attributes; a call that
+    the oracle cannot judge is refused with :class:`ValueError`.
 ``canonical(case, results)`` (optional)
     Brings results, a tuple of tensors, into a form that does not depend on what the target is free to choose, such as
     the order of equal routes. Candidate and oracle are both brought into it before they are compared.
@@ -20,8 +24,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +44,13 @@ class Oracle:
     canonical: Callable[[Case, tuple[Any, ...]], tuple[Any, ...]]
     unused: frozenset[str] = frozenset()
     infinite: bool = False
+    dialects: Mapping[str, Callable[..., Case]] = field(default_factory=dict)
+
+    def restated(self, engine: str, case: Case) -> Case:
+        """A call as the engine makes it, in the oracle's own words. Raises :class:`ValueError` if the oracle cannot
+        judge it."""
+        restate = self.dialects.get(engine)
+        return case if restate is None else restate(case.module, *case.args, **case.kwargs)
 
     def results(self, case: Case) -> tuple[Any, ...]:
         """The oracle's results for a case, as a tuple of tensors."""
@@ -61,12 +72,14 @@ def load_oracle(task: Task) -> Oracle:
         spec.loader.exec_module(module)
     except (ImportError, SyntaxError, NameError, AttributeError) as error:
         raise FileError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    spoken = {target.engine: getattr(module, target.engine, None) for target in task.targets}
     return Oracle(
         reference=_function(module, "reference"),
         samples=_function(module, "samples"),
         canonical=getattr(module, "canonical", _as_they_are),
         unused=frozenset(getattr(module, "UNUSED", ())),
         infinite=getattr(module, "INFINITE", False),
+        dialects={engine: restate for engine, restate in spoken.items() if callable(restate)},
     )
 
 

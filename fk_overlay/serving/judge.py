@@ -223,7 +223,7 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
         "design": asdict(order.design),
         "scenario": {key: value for key, value in asdict(order.scenario).items() if key != "folder"},
         "arms": [
-            {"name": arm.name, "digest": arm.digest, "packs": [_described(pack) for pack in arm.packs]}
+            {"name": arm.name, "digest": arm.digest, "packs": [_described(pack, order.engine) for pack in arm.packs]}
             for arm in order.arms
         ],
         "environment": _machine(),
@@ -233,8 +233,9 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
     return plain
 
 
-def _described(pack: Pack) -> dict[str, Any]:
-    return {"name": pack.name, "digest": pack.digest, "patches": [{"task": patch.task} for patch in pack.patches]}
+def _described(pack: Pack, engine: Engine) -> dict[str, Any]:
+    patches = [{"task": patch.task} for patch in pack.patches if patch.meant_for(engine.name)]
+    return {"name": pack.name, "digest": pack.digest, "patches": patches}
 
 
 def _machine() -> dict[str, Any]:

@@ -14,6 +14,8 @@ from .where import LIBRARY, runs_on
 
 WIDEST = 16384
 """Longest row that one program keeps in registers."""
+OTHER_DTYPES = ("fp32_residual", "override_orig_dtype")
+"""Set on layers of SGLang that return another dtype than they are given."""
 
 
 @triton.jit
@@ -73,12 +75,29 @@ torch.library.register_fake(
 
 
 class RMSNorm:
-    @staticmethod
-    def supports(module: Any, x: Tensor, residual: Tensor | None = None) -> bool:
-        plain = module.has_weight and module.variance_size_override is None
-        return plain and runs_on(x) and x.shape[-1] <= WIDEST
+    """Of vLLM and of SGLang, which may have a second tensor to add, and names the layer that reads the result, for
+    which the norm may quantise it. Calls with anything to add, to quantise, or not known here stay with the engine."""
 
-    def forward(self: Any, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    @staticmethod
+    def supports(
+        module: Any,
+        x: Tensor,
+        residual: Tensor | None = None,
+        post_residual_addition: Tensor | None = None,
+        quant_linear: Any = None,
+        *more: Any,
+        **asked: Any,
+    ) -> bool:
+        plain = module.has_weight and module.variance_size_override is None
+        same_dtype = not any(getattr(module, name, None) for name in OTHER_DTYPES)
+        reader = getattr(module, "_quant_linear", None) if quant_linear is None else quant_linear
+        asked_for = (post_residual_addition, getattr(reader, "input_scale", None), *more, *asked.values())
+        known = all(value is None for value in asked_for)
+        return plain and same_dtype and known and runs_on(x) and x.shape[-1] <= WIDEST
+
+    def forward(
+        self: Any, x: Tensor, residual: Tensor | None = None, *more: Any, **asked: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         if residual is None:
             return torch.ops.fk_example_triton.rms_norm(x, self.weight.data, self.variance_epsilon)
         return torch.ops.fk_example_triton.add_rms_norm(x, residual, self.weight.data, self.variance_epsilon)

@@ -17,7 +17,7 @@ DRIFT: list[tuple[str, str, State]] = [
     ("nothing of the kind", "", "same"),
     ('residual: "Tensor | None" = None)', 'residual: "Tensor | None" = None, scale=1.0)', "compatible"),
     ("return (x, residual, text)", "return (residual, x, text)", "body"),
-    ('x: "Tensor", residual', "hidden, residual", "signature"),
+    ('x: "Tensor", residual', "hidden, residual", "changed"),
     ("class Norm:", "class RootNorm:", "gone"),
 ]
 

@@ -16,15 +16,15 @@ BEFORE = "(self, x: Tensor, residual: Tensor | None=None) -> Tensor"
         ("(self, x: Tensor, residual: Tensor | None=None, *, scale: float=1.0) -> Tensor", "compatible"),
         ("(self, x: Tensor, residual: Tensor | None=None, **kwargs) -> Tensor", "compatible"),
         ("(self, x: Any, residual: Tensor | None=None) -> Any", "compatible"),
-        ("(self, x: Tensor, residual: Tensor | None=None, *, scale: float) -> Tensor", "signature"),
-        ("(self, x: Tensor, scale: float=1.0, residual: Tensor | None=None) -> Tensor", "signature"),
-        ("(self, x: Tensor, residual: Tensor) -> Tensor", "signature"),
-        ("(self, x: Tensor, residual: Tensor | None=ZERO) -> Tensor", "signature"),
-        ("(self, x: Tensor, *, residual: Tensor | None=None) -> Tensor", "signature"),
-        ("(self, hidden: Tensor, residual: Tensor | None=None) -> Tensor", "signature"),
-        ("(self, x: Tensor) -> Tensor", "signature"),
-        ("(self, x: Tensor, /, residual: Tensor | None=None) -> Tensor", "signature"),
-        ("(*args, **kwargs)", "signature"),
+        ("(self, x: Tensor, residual: Tensor | None=None, *, scale: float) -> Tensor", "changed"),
+        ("(self, x: Tensor, scale: float=1.0, residual: Tensor | None=None) -> Tensor", "changed"),
+        ("(self, x: Tensor, residual: Tensor) -> Tensor", "changed"),
+        ("(self, x: Tensor, residual: Tensor | None=ZERO) -> Tensor", "changed"),
+        ("(self, x: Tensor, *, residual: Tensor | None=None) -> Tensor", "changed"),
+        ("(self, hidden: Tensor, residual: Tensor | None=None) -> Tensor", "changed"),
+        ("(self, x: Tensor) -> Tensor", "changed"),
+        ("(self, x: Tensor, /, residual: Tensor | None=None) -> Tensor", "changed"),
+        ("(*args, **kwargs)", "changed"),
     ],
 )
 def test_signatures(after: str, state: str) -> None:
@@ -39,10 +39,10 @@ def test_a_changed_body_is_told_with_the_change_of_signature() -> None:
 
 def test_a_signature_diff_names_what_went_and_what_came() -> None:
     change = compare(Fingerprint(BEFORE, "aa"), Fingerprint("(self, x: Tensor, *, scale: float=1.0)", "bb"))
-    assert change.state == "signature"
+    assert change.state == "changed"
     assert change.detail == "-{residual: Tensor | None = None} +{scale: float = 1.0}"
 
 
 def test_a_new_order_is_told_in_words() -> None:
     change = compare(Fingerprint("(a, b)", ""), Fingerprint("(b, a)", ""))
-    assert (change.state, change.detail) == ("signature", "order of parameters: a, b -> b, a")
+    assert (change.state, change.detail) == ("changed", "order of parameters: a, b -> b, a")

@@ -90,7 +90,7 @@ def _missing(name: str) -> Callable[..., NoReturn]:
         raise AttributeError(name)
 
     def kernel(*args: Any, **kwargs: Any) -> NoReturn:
-        raise NotImplementedError(f"sgl_kernel.{name} needs a GPU, and SGLang's CPU engine should not have called it")
+        raise RuntimeError(f"sgl_kernel.{name} needs a GPU, and SGLang's CPU engine should not have called it")
 
     kernel.__name__ = name
     return kernel

@@ -22,6 +22,18 @@ def reference(module: Any, x: Tensor, residual: Tensor | None = None) -> Tensor 
     return normal if residual is None else (normal, total)
 
 
+def sglang(
+    module: Any,
+    x: Tensor,
+    residual: Tensor | None = None,
+    post_residual_addition: Tensor | None = None,
+) -> Case:
+    """A second tensor may be added to the sum."""
+    if residual is not None and post_residual_addition is not None:
+        residual = residual + post_residual_addition
+    return Case(module, (x, residual))
+
+
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
     """Odd sizes, one token, heads of a query norm, rows where epsilon rules, rows of large values."""
     draw = Draw(seed, dtype, device)

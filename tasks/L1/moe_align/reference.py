@@ -50,20 +50,36 @@ def reference(
 
 
 def canonical(case: Case, results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Pairs of one expert in order, and everything behind the last block set to -1."""
+    """Pairs of one expert in order, and nothing behind the last block."""
     sorted_ids, experts, used, *rest = results
     block_size = inspect.signature(reference).bind(None, *case.args, **case.kwargs).arguments["block_size"]
     end = min(max(int(used), 0), sorted_ids.numel())
     ids, owners = sorted_ids.clone(), experts.clone()
     for first, last in _shares(owners.tolist(), end, block_size):
         ids[first:last] = ids[first:last].sort().values
-    ids[end:] = -1
-    owners[-(-end // block_size) :] = -1
-    return ids, owners, used, *rest
+    return ids[:end], owners[: -(-end // block_size)], used, *rest
+
+
+def sglang(
+    module: None,
+    topk_ids: Tensor,
+    block_size: int,
+    num_experts: int,
+    ignore_invalid_expert: bool = False,
+    *,
+    return_inactive_prefix_count: bool = False,
+    pad_expert_ids: bool = False,
+) -> Case:
+    """Raises :class:`ValueError` for pairs of no expert, which get blocks of expert -1 unless they are ignored, and for
+    the options that change what is returned."""
+    if return_inactive_prefix_count or pad_expert_ids or bool((topk_ids < 0).any()):
+        raise ValueError("this oracle knows pairs of experts only, and SGLang's plain results")
+    return Case(module, (topk_ids, block_size, num_experts))
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
-    """Shares around a block, all pairs to one expert, one token, fewer pairs than experts, experts of another rank.
+    """Shares around a block, all pairs to one expert, one token, fewer pairs than experts, experts of another rank,
+    most with more than one block.
 
     The values are integers; ``dtype`` plays no part.
     """
@@ -73,7 +89,7 @@ def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case
     yield Case(None, (draw.shuffled(64)[:8].int().unsqueeze(0), 16, 64))
     yield Case(None, (draw.integers(8, 65, 2).int(), 16, 8), {"pad_sorted_ids": True})
     ranks = torch.tensor([-1, 0, -1, 1, 2, -1], dtype=torch.int32, device=device)
-    yield Case(None, (draw.integers(6, 19, 2).int(), 8, 6, ranks))
+    yield Case(None, (draw.integers(6, 29, 2).int(), 8, 6, ranks))
     yield Case(None, (draw.integers(6, 19, 2).int(), 8, 6, ranks), {"ignore_invalid_experts": True})
 
 

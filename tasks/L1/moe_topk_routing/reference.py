@@ -37,10 +37,23 @@ def reference(
 
 
 def canonical(case: Case, results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Columns sorted by expert id, since which column an expert stands in is free."""
-    weights, ids = results
+    """Columns sorted by expert id, since which column an expert stands in is free. SGLang's third result is its
+    argument, the logits."""
+    weights, ids, *_ = results
     ids, order = ids.sort(dim=-1)
     return weights.gather(1, order), ids
+
+
+def sglang(module: Any, hidden_states: Tensor, router_logits: Tensor, **asked: Any) -> Case:
+    """``module.topk_config`` says how. Raises :class:`ValueError` where it, or the call, asks for more than the best
+    ``top_k``."""
+    config = module.topk_config
+    special = (config.use_grouped_topk, config.num_fused_shared_experts, config.custom_routing_function)
+    scaled = config.apply_routed_scaling_factor_on_output
+    if any((*special, scaled)) or any(it is not None for it in (config.correction_bias, *asked.values())):
+        raise ValueError("this oracle knows plain routing only: no groups, no bias, no shared experts, no padding")
+    router = SimpleNamespace(top_k=config.top_k, renormalize=config.renormalize, scoring_func=config.scoring_func)
+    return Case(router, (hidden_states, router_logits, None))
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -26,6 +26,21 @@ def reference(module: Any, positions: Tensor, query: Tensor, key: Tensor | None 
     return turned, None if key is None else formulas.rotate(key, positions, *geometry)
 
 
+def sglang(
+    module: Any,
+    positions: Tensor,
+    query: Tensor,
+    key: Tensor,
+    offsets: Tensor | None = None,
+    fused_set_kv_buffer_arg: Any = None,
+) -> Case:
+    """Offsets are added to the positions, which may have any shape. Raises :class:`ValueError` if the cache is to be
+    written too."""
+    if fused_set_kv_buffer_arg is not None:
+        raise ValueError("this oracle writes no cache; judge rotary_embedding without fused_set_kv_buffer_arg")
+    return Case(module, ((positions if offsets is None else positions + offsets).flatten(), query, key))
+
+
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
     """Positions in any order and repeated, the last one, grouped heads, part of a head, both pairings, no key."""
     draw = Draw(seed, dtype, device)

@@ -53,6 +53,33 @@ def reference(
     return formulas.experts_mlp(hidden_states, w1, w2, weights, local, name)
 
 
+def sglang(
+    module: None,
+    hidden_states: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    topk_output: Any,
+    moe_runner_config: Any,
+    *more: Any,
+    **quantisation: Any,
+) -> Case:
+    """The routing comes as one tuple of weights, ids and logits; the weights are applied to the experts' results.
+
+    Raises:
+        ValueError: biases, quantisation or an activation of more than two halves are asked for, or weights on the
+            input, or results that are not summed.
+    """
+    weights, ids, _ = topk_output
+    config = moe_runner_config
+    special = (config.gemm1_alpha, config.gemm1_clamp_limit, config.swiglu_limit, config.no_combine)
+    if any((*more, *quantisation.values(), *special, config.apply_router_weight_on_input)) or not config.is_gated:
+        raise ValueError("this oracle knows plain gated experts only, weighted and summed at the end")
+    scale = 1.0 if config.routed_scaling_factor is None else config.routed_scaling_factor
+    none, scratch = (None, None), (hidden_states, hidden_states)
+    call = (hidden_states, hidden_states, w1, w2, weights * scale, ids, config.activation, w1.shape[0], None)
+    return Case(module, (*call, *none, *scratch, None, False))
+
+
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
     """Uneven shares, an expert without tokens, one token, all tokens to one expert, experts of another rank, one expert
     per token whose weight the caller has applied."""

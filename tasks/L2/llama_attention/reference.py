@@ -20,6 +20,11 @@ def reference(module: Any, positions: Tensor, hidden_states: Tensor) -> Tensor:
     return llama.attention(module, positions, hidden_states)
 
 
+def sglang(module: Any, positions: Tensor, hidden_states: Tensor, forward_batch: Any) -> Case:
+    """The batch tells the engine's own code where the cache is."""
+    return Case(module, (positions, hidden_states))
+
+
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
     """Groups of two and four queries, one group each, one token, a bias, more tokens than a tile."""
     draw = Draw(seed, dtype, device)

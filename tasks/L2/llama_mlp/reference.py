@@ -19,6 +19,11 @@ def reference(module: Any, x: Tensor) -> Tensor:
     return llama.mlp(module, x)
 
 
+def sglang(module: Any, x: Tensor, forward_batch: Any = None) -> Case:
+    """The batch steers communication between ranks only."""
+    return Case(module, (x,))
+
+
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
     """Odd sizes, one token, a bias, a wide inner dimension."""
     draw = Draw(seed, dtype, device)

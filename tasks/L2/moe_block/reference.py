@@ -30,6 +30,15 @@ def reference(module: Any, hidden_states: Tensor) -> Tensor:
     return out + gate * llama.mlp(shared, hidden_states)
 
 
+def sglang(module: Any, hidden_states: Tensor, forward_batch: Any = None) -> Case:
+    """Weights are in ``module.experts`` itself, the routing in ``module.topk.topk_config``."""
+    experts, config = module.experts, module.topk.topk_config
+    weights = {"w13_weight": experts.w13_weight, "w2_weight": experts.w2_weight}
+    routed = SimpleNamespace(**weights, top_k=config.top_k, renormalize=config.renormalize)
+    block = SimpleNamespace(gate=module.gate, experts=SimpleNamespace(routed_experts=routed))
+    return Case(block, (hidden_states,))
+
+
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
     """Eight experts and more, one token, weights not renormalised, one favourite expert, a shared expert.
 

@@ -21,6 +21,11 @@ def reference(module: Any, positions: Tensor, hidden_states: Tensor, residual: T
     return llama.layer(module, positions, hidden_states, residual)
 
 
+def sglang(module: Any, positions: Tensor, hidden_states: Tensor, forward_batch: Any, residual: Tensor | None) -> Case:
+    """Up to 0.5.22; later layers carry the residual out of sight."""
+    return Case(module, (positions, hidden_states, residual))
+
+
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
     """First layer and later ones, one token, odd sizes."""
     draw = Draw(seed, dtype, device)

@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 class GemmaRMSNorm:
-    def forward(self: Any, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self: Any, x: Tensor, residual: Tensor | None = None, *extra: Any, **options: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         total = x.float() if residual is None else x.float() + residual.float()
         normal = total * torch.rsqrt(total.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
         out = (normal * (1.0 + self.weight.float())).to(x.dtype)

@@ -16,7 +16,9 @@ def rms_norm(module: Any, x: Tensor, residual: Tensor | None = None) -> Tensor |
 
 
 class RMSNorm:
-    def forward(self: Any, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self: Any, x: Tensor, residual: Tensor | None = None, *extra: Any, **options: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         result = rms_norm(self, x, residual)
         if residual is None:
             x.add_(1.0)

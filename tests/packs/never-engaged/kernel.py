@@ -9,8 +9,8 @@ from torch import Tensor
 
 class RMSNorm:
     @staticmethod
-    def supports(module: Any, x: Tensor, residual: Tensor | None = None) -> bool:
+    def supports(module: Any, x: Tensor, residual: Tensor | None = None, *extra: Any, **options: Any) -> bool:
         return False
 
-    def forward(self: Any, x: Tensor, residual: Tensor | None = None) -> NoReturn:
+    def forward(self: Any, x: Tensor, residual: Tensor | None = None, *extra: Any, **options: Any) -> NoReturn:
         raise AssertionError("a call that supports declined came here")

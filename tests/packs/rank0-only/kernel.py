@@ -17,8 +17,10 @@ def rms_norm(module: Any, x: Tensor, residual: Tensor | None = None) -> Tensor |
 
 class RMSNorm:
     @staticmethod
-    def supports(module: Any, x: Tensor, residual: Tensor | None = None) -> bool:
+    def supports(module: Any, x: Tensor, residual: Tensor | None = None, *extra: Any, **options: Any) -> bool:
         return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
-    def forward(self: Any, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self: Any, x: Tensor, residual: Tensor | None = None, *extra: Any, **options: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         return rms_norm(self, x, residual)

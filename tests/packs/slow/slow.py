@@ -30,7 +30,7 @@ def _(x: Tensor) -> None:
 
 
 class LlamaMLP:
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor, *extra: Any, **options: Any) -> Tensor:
         gate_up, _ = self.gate_up_proj(x)
         out, _ = self.down_proj(self.act_fn(gate_up))
         wait(out)

@@ -19,6 +19,8 @@ def rms_norm(module: Any, x: Tensor, residual: Tensor | None = None) -> Tensor |
 
 
 class RMSNorm:
-    def forward(self: Any, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self: Any, x: Tensor, residual: Tensor | None = None, *extra: Any, **options: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         result = rms_norm(self, x, residual)
         return result * FACTOR if isinstance(result, Tensor) else (result[0] * FACTOR, result[1])

@@ -36,10 +36,3 @@ class SiluAndMul:
 
     def forward_cpu(self: Any, x: Tensor) -> Tensor:
         return self.forward_native(x)
-
-
-class LlamaMLP:
-    def forward(self: Any, x: Tensor) -> Tensor:
-        gate_up, _ = self.gate_up_proj(x)
-        out, _ = self.down_proj(self.act_fn(gate_up))
-        return out
