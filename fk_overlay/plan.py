@@ -19,7 +19,7 @@ from fk_overlay.core import Arm, Fingerprint, Pack, Patch, SeamName, Target, Tas
 from fk_overlay.errors import ContractError, FileError
 
 FORMAT = 1
-Purpose = Literal["timed", "witness", "production"]
+Purpose = Literal["timed", "witness", "capture", "production"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,44 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """One target whose calls are recorded.
+
+    Attributes:
+        values: arguments whose values are kept first, since they steer the work.
+        expected: the contract: place -> fingerprint.
+    """
+
+    task: str
+    target: Target
+    values: tuple[str, ...]
+    expected: Mapping[str, Fingerprint]
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The functions that are called; of a model class its ``forward``."""
+        return tuple(f"{place}.forward" if self.target.seam == "model" else place for place in self.target.places)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a capture run records.
+
+    Attributes:
+        samples: calls of each case whose values are kept, where they fit.
+        budget_bytes: values that are kept by all ranks together.
+        module_bytes: size of a weight up to which its values are kept.
+    """
+
+    folder: Path
+    watches: tuple[Watch, ...]
+    seed: int = 0
+    samples: int = 2
+    budget_bytes: int = 128 << 20
+    module_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The orders of one process. ``receipts`` is None where nobody asks for proof; ``strict`` makes a changed function
     body an error (scoring) instead of a warning (production)."""
@@ -56,6 +94,7 @@ class Plan:
     receipts: Path | None
     swaps: tuple[Swap, ...] = ()
     strict: bool = True
+    capture: Recording | None = None
 
     def write(self, path: Path) -> Path:
         path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1, default=str), encoding="utf-8")
@@ -92,9 +131,28 @@ def make(
         ContractError: a patch's task is unknown, or describes no target in this release.
     """
     swaps = tuple(
-        swap for pack in arm.packs for patch in pack.patches for swap in _swaps(pack, patch, tasks, engine, version)
+        swap
+        for pack in arm.packs
+        for patch in pack.patches
+        if patch.meant_for(engine)
+        for swap in _swaps(pack, patch, tasks, engine, version)
     )
     return Plan(engine, arm.name, arm.digest, purpose, receipts, swaps, strict)
+
+
+def watches(tasks: Iterable[Task], engine: str, version: str) -> tuple[Watch, ...]:
+    """What to record of these tasks in this release; nothing of a task that has no target in it.
+
+    Raises:
+        ContractError: there is no contract near this release.
+    """
+    found = []
+    for task in tasks:
+        for target in admitted(task, engine, version):
+            contract = contract_for(task, engine, version)
+            expected = {place: contract.places[place] for place in target.places}
+            found.append(Watch(task.name, target, task.data_dependent, expected))
+    return tuple(found)
 
 
 def targets_of(task: Task, engine: str, version: str) -> tuple[Target, ...]:
@@ -143,11 +201,28 @@ def _revived(data: dict[str, Any]) -> Plan:
                 **swap,
                 "pack_folder": Path(swap["pack_folder"]),
                 "file": Path(swap["file"]),
-                "target": Target(**{**swap["target"], "members": tuple(swap["target"]["members"])}),
-                "expected": {place: Fingerprint(**print_) for place, print_ in swap["expected"].items()},
+                "target": _target(swap["target"]),
+                "expected": _prints(swap["expected"]),
             }
         )
         for swap in data.pop("swaps")
     )
-    receipts = data.pop("receipts")
-    return Plan(swaps=swaps, receipts=Path(receipts) if receipts else None, **data)
+    receipts, capture = data.pop("receipts"), data.pop("capture")
+    recording = _recording(capture) if capture else None
+    return Plan(swaps=swaps, receipts=Path(receipts) if receipts else None, capture=recording, **data)
+
+
+def _recording(data: dict[str, Any]) -> Recording:
+    found = tuple(
+        Watch(each["task"], _target(each["target"]), tuple(each["values"]), _prints(each["expected"]))
+        for each in data["watches"]
+    )
+    return Recording(**{**data, "folder": Path(data["folder"]), "watches": found})
+
+
+def _target(data: dict[str, Any]) -> Target:
+    return Target(**{**data, "members": tuple(data["members"])})
+
+
+def _prints(data: dict[str, dict[str, str]]) -> dict[str, Fingerprint]:
+    return {place: Fingerprint(**print_) for place, print_ in data.items()}

@@ -7,17 +7,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fk_overlay import catalog, environment, packs
 from fk_overlay.contract.check import verify
 from fk_overlay.contract.definition import Definition
 from fk_overlay.contract.live import verify_live
 from fk_overlay.core import Arm
-from fk_overlay.errors import ContractError, SeamError, UsageError
+from fk_overlay.errors import SeamError, UsageError
 from fk_overlay.overlay.counters import Slot
 from fk_overlay.overlay.host import Host
-from fk_overlay.overlay.imports import Watcher
+from fk_overlay.overlay.imports import Watcher, reach
 from fk_overlay.overlay.loader import load, package_name
 from fk_overlay.overlay.ordie import OrDie
 from fk_overlay.overlay.receipts import Receipt
@@ -25,6 +25,9 @@ from fk_overlay.overlay.seams import function, ir, method, model, tuning
 from fk_overlay.overlay.tally import Tally
 from fk_overlay.overlay.witness import Witness
 from fk_overlay.plan import Plan, Swap, make
+
+if TYPE_CHECKING:
+    from fk_overlay.overlay.recorded import Recorded
 
 logger = logging.getLogger("fk_overlay")
 _active: Overlay | None = None
@@ -88,6 +91,7 @@ class Overlay:
         self._witness = self._make_witness(rows)
         self._watcher = Watcher()
         self._prepare: list[tuple[type, Callable[[Any], None] | None, list[int]]] = []
+        self._capture = self._make_recorded()
 
     def enter(self) -> None:
         with self._or_die():
@@ -102,10 +106,14 @@ class Overlay:
             self.host.on_loaded(self._loaded)
             for swap, places in self._verified():
                 self._arrange(swap, places)
+            if self._capture is not None:
+                self._capture.arrange(self._watcher, self._or_die)
             os.register_at_fork(after_in_child=self._forked)
 
     def _became_rank(self, rank: int, size: int, config: dict[str, Any]) -> None:
         self.receipt.say(role=self.host.role(), rank=rank, world_size=size, config=config)
+        if self._capture is not None:
+            self._capture.recorder.begin(rank, size)
 
     def _forked(self) -> None:
         self.receipt.forked()
@@ -150,9 +158,9 @@ class Overlay:
         with self._or_die():
             patch = load(swap)
             if swap.seam == "method":
-                self._swap_methods(_reach(module, swap.target.qualname), patch, places)
+                self._swap_methods(reach(module, swap.target.qualname), patch, places)
             elif swap.seam == "function":
-                verify_live(places[0].path, _reach(module, swap.target.qualname), places[0].definition)
+                verify_live(places[0].path, reach(module, swap.target.qualname), places[0].definition)
                 tally, pack = self._tally(places[0]), package_name(swap)
                 self._placed(places[0], function.swap(module, swap.target.qualname, patch, tally, pack=pack))
             else:
@@ -202,6 +210,13 @@ class Overlay:
             return None
         return Witness(self.receipt.counters, rows)
 
+    def _make_recorded(self) -> Recorded | None:
+        if self.plan.capture is None:
+            return None
+        from fk_overlay.overlay.recorded import Recorded
+
+        return Recorded(self.host, self.plan.capture)
+
     def _tally(self, place: Place) -> Tally:
         return self._tally_row(place.row)
 
@@ -210,13 +225,3 @@ class Overlay:
 
     def _or_die(self) -> OrDie:
         return OrDie(self.receipt)
-
-
-def _reach(module: ModuleType, qualname: str) -> Any:
-    held: Any = module
-    for name in qualname.split("."):
-        try:
-            held = getattr(held, name)
-        except AttributeError:
-            raise ContractError(f"{module.__name__} has no {qualname!r}; run fk-overlay check") from None
-    return held

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
-from fk_overlay.errors import SeamError
+from fk_overlay.errors import ContractError, SeamError
 
 Then = Callable[[ModuleType], None]
 
@@ -69,3 +70,14 @@ class Watcher(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             spec.loader = _ThenLoader(spec.loader, self._watched)
         return spec
+
+
+def reach(module: ModuleType, qualname: str) -> Any:
+    """What the module holds under a dotted name. Raises :class:`ContractError` if there is no such thing."""
+    held: Any = module
+    for name in qualname.split("."):
+        try:
+            held = getattr(held, name)
+        except AttributeError:
+            raise ContractError(f"{module.__name__} has no {qualname!r}; run fk-overlay check") from None
+    return held

@@ -1,0 +1,39 @@
+"""Makes the sample cases that lie beside the tasks, from captures of tiny models::
+
+    for name in llama qwen3-moe gemma; do
+        fk-overlay capture --scenario tests/capture/sample-$name.yaml --out DIR/$name --samples 1 --budget 4 \\
+            --manifest jsonl --no-graph-sizes
+    done
+    python tests/capture/make_sample_cases.py DIR
+
+A task's cases come from the first of these captures that has any.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from fk_overlay import catalog
+from fk_overlay.capture import store
+from fk_overlay.capture.subset import extract
+
+NAMES = ("llama", "qwen3-moe", "gemma")
+FOLDER = "cases"
+MOST = 4
+
+
+def main(folder: Path) -> None:
+    captures = [store.read(folder / name) for name in NAMES]
+    for task in catalog.tasks().values():
+        capture = next((each for each in captures if each.of_task(task.name)), None)
+        if capture is None:
+            print(f"{task.name}: not reached by any of {', '.join(NAMES)}")
+            continue
+        made = extract(capture, task.name, task.folder / FOLDER, MOST)
+        size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file())
+        print(f"{task.name}: {size / 1024:.0f} KiB from {capture.scenario}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
