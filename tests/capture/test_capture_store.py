@@ -131,7 +131,7 @@ def test_without_pyarrow_the_message_says_what_to_do(monkeypatch: pytest.MonkeyP
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(manifest.importlib, "import_module", absent)
-    with pytest.raises(UsageError, match=rre.escape("pip install 'fk-overlay[capture]', or --manifest jsonl")):
+    with pytest.raises(UsageError, match=re.escape("pip install 'fk-overlay[capture]', or --manifest jsonl")):
         manifest.require("parquet")
     manifest.require("jsonl")
 
