@@ -48,3 +48,6 @@ class Host(Protocol):
         self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None
     ) -> None:
         """Register ``kernel`` as the first provider of an IR operator (IR seam)."""
+
+    def watch_ir(self, path: str, recording: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Put ``recording(provider's function)`` in the place of whichever provider serves a call of an IR operator."""

@@ -29,6 +29,7 @@ class Recorded:
     def __init__(self, host: Host, order: Recording) -> None:
         self.recorder = Recorder(order)
         self._order = order
+        self._host = host
         self._root = host.source_root()
         self._surroundings = facts(host.engine).surroundings
 
@@ -44,6 +45,10 @@ class Recorded:
             watcher.after(watch.target.module, place)
 
     def _place(self, module: ModuleType, watch: Watch, definitions: dict[str, Definition]) -> None:
+        if watch.target.seam == "ir":
+            path = watch.target.path
+            self._host.watch_ir(path, lambda live: self.recorder.recording(watch, path, live, None, method=False))
+            return
         live = reach(module, watch.target.qualname)
         if watch.target.seam == "function":
             verify_live(watch.target.path, live, definitions[watch.target.path])

@@ -1,8 +1,11 @@
-"""A small engine package, written to a folder: a function, a layer with a static method, a model."""
+"""A small engine package, written to a folder: a function, an operator, a layer with a static method, a model."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fk_overlay.core import Target
 
@@ -12,6 +15,19 @@ import torch
 
 def double(x, by=2):
     return x * by
+
+
+class Operator:
+    def __init__(self, native):
+        self.native = native
+
+    def __call__(self, *args):
+        return self.native(*args)
+
+
+@Operator
+def negative(x):
+    return -x
 
 
 class Layer(torch.nn.Module):
@@ -44,6 +60,7 @@ TARGETS = {
     "double": Target("toy", ">=1", f"{PACKAGE}.layers:double", "function"),
     "layer": Target("toy", ">=1", f"{PACKAGE}.layers:Layer", "method", ("forward_native",)),
     "gate": Target("toy", ">=1", f"{PACKAGE}.layers:Layer", "method", ("gate",)),
+    "negative": Target("toy", ">=1", f"{PACKAGE}.layers:negative", "ir"),
     "model": Target("toy", ">=1", f"{PACKAGE}.layers:ModelForCausalLM", "model"),
 }
 
@@ -62,6 +79,11 @@ class ToyHost:
 
     def role(self) -> str:
         return "worker"
+
+    def watch_ir(self, path: str, recording: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        module, _, name = path.partition(":")
+        operator = getattr(importlib.import_module(module), name)
+        operator.native = recording(operator.native)
 
 
 def write_package(root: Path) -> None:

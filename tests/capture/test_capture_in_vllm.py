@@ -44,6 +44,8 @@ def test_every_call_of_the_load_is_counted(capture: store.Capture) -> None:
     assert calls(capture, "llama") == calls(capture, "vocab_parallel_embedding") == steps
     assert calls(capture, "llama_mlp") == calls(capture, "llama_attention") == LAYERS * steps
     assert calls(capture, "rms_norm") == (2 * LAYERS + 1) * steps
+    assert calls(capture, "ir_rms_norm") == steps
+    assert calls(capture, "ir_fused_add_rms_norm") == 2 * LAYERS * steps
 
 
 def test_growing_sequences_are_no_new_cases(capture: store.Capture) -> None:

@@ -136,6 +136,7 @@ def test_the_header_says_what_became_of_every_place(order: run.Order, tmp_path: 
     states = {place.partition(":")[2]: said["state"] for place, said in header["places"].items()}
     assert states == {
         "double": "not called under this scenario",
+        "negative": "not called under this scenario",
         "Layer.forward_native": "recorded",
         "Layer.gate": "recorded",
         "ModelForCausalLM.forward": "recorded",

@@ -43,12 +43,14 @@ def test_every_seam_records(layers: Any, desk: Desk) -> None:
     desk.say(State.RECORDING)
     assert torch.equal(layers.ModelForCausalLM()(torch.ones(2)), torch.full((2,), 6.0))
     assert torch.equal(user.double(torch.ones(2), by=5), torch.full((2,), 5.0))
+    assert torch.equal(layers.negative(torch.ones(2)), -torch.ones(2))
     cases = {case.task: case for case in desk.finish().cases}
     assert {task: case.target.partition(":")[2] for task, case in cases.items()} == {
         "double": "double",
         "layer": "Layer.forward_native",
         "gate": "Layer.gate",
         "model": "ModelForCausalLM.forward",
+        "negative": "negative",
     }
     assert [argument.name for argument in cases["gate"].signature] == ["x"]
     assert cases["double"].values().kwargs == {"by": 5}
@@ -66,7 +68,7 @@ def test_the_recipe_has_what_the_constructor_was_given(layers: Any, desk: Desk) 
 def test_a_target_that_is_not_what_the_contract_says_is_refused(package: Path, desk: Desk) -> None:
     expected = watches(package)
     path = package / PACKAGE / "layers.py"
-    path.write_text(SOURCE.replace("x * by\n\n\nclass Layer", "x + by\n\n\nclass Layer"))
+    path.write_text(SOURCE.replace("x * by\n\n\nclass Operator", "x + by\n\n\nclass Operator"))
     host: Any = ToyHost(package)
     with pytest.raises(ContractError, match="double: body"):
         Recorded(host, Recording(desk.folder, expected)).arrange(Watcher(), nullcontext)

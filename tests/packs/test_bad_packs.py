@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +50,8 @@ def test_a_pack_loads_and_may_be_run(folder: Path) -> None:
     assert pack.name == folder.name
     assert all(patch.task in catalog.tasks() for patch in pack.patches)
     for patch in pack.patches:
-        assert isinstance(getattr(import_file(folder / patch.file), patch.symbol), type)
+        if not patch.engines or any(find_spec(engine) for engine in patch.engines):
+            assert callable(getattr(import_file(folder / patch.file), patch.symbol))
 
 
 def test_wrong_is_wrong_by_its_factor(norm: SimpleNamespace, inputs: tuple[Any, Any]) -> None:

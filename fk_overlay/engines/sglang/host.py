@@ -89,7 +89,14 @@ class SglangHost:
     def provide_ir(
         self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None
     ) -> None:
-        raise SeamError(f"SGLang has no IR operators such as {path}; give the task a target of another seam for sglang")
+        raise _no_ir(path)
+
+    def watch_ir(self, path: str, recording: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        raise _no_ir(path)
+
+
+def _no_ir(path: str) -> SeamError:
+    return SeamError(f"SGLang has no IR operators such as {path}; give the task a target of another seam for sglang")
 
 
 def give_meaning(module: ModuleType) -> None:

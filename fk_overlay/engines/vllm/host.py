@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import importlib
 import os
 from collections.abc import Callable, Iterable
 from multiprocessing import current_process
@@ -106,15 +108,31 @@ class VllmHost:
     ) -> None:
         """Register the provider and put it first whenever vLLM sets the operator's priority for the worker's
         lifetime."""
-        import importlib
-
-        module, _, name = path.partition(":")
-        operator = getattr(importlib.import_module(module), name)
+        operator = _operator(path)
         operator.register_impl(provider, supports_args=supports)(kernel)
         set_default = operator.set_default
         operator.set_default = lambda priority: set_default(
             [provider, *(each for each in priority if each != provider)]
         )
+
+    def watch_ir(self, path: str, recording: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Watch what ``dispatch`` chooses: vLLM's own calls of a provider go through it, in place and not."""
+        operator, watched = _operator(path), {}
+        dispatch = operator.dispatch
+
+        def dispatch_watched(*args: Any, **kwargs: Any) -> Any:
+            chosen = dispatch(*args, **kwargs)
+            if chosen.provider not in watched:
+                watched[chosen.provider] = copy.copy(chosen)
+                watched[chosen.provider].impl_fn = recording(chosen.impl_fn)
+            return watched[chosen.provider]
+
+        operator.dispatch = dispatch_watched
+
+
+def _operator(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def give_meaning(module: ModuleType) -> None:
