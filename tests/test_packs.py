@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fk_overlay import packs
+from fk_overlay import catalog, packs
 from fk_overlay.core import Pack, Patch, Requirements
 from fk_overlay.errors import PackError
 from fk_overlay.packs import Machine
@@ -210,3 +210,14 @@ def test_a_bad_specifier_is_named(requirements: dict[str, object]) -> None:
 def test_the_lock_is_sorted_json(pack: Pack) -> None:
     text = packs.write_lock(pack, {}).read_text()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+SHIPPED = sorted(path.parent for path in (Path(__file__).parents[1] / "patches").glob("*/pack.toml"))
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_pack_is_what_its_lock_says(folder: Path) -> None:
+    pack = catalog.load_pack(folder)
+    lock = packs.read_lock(pack)
+    assert lock is not None
+    assert lock["contracts"].keys() == {patch.task for patch in pack.patches}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# What the overlay costs and resolves on one H100: the baseline against itself, the identity pack, the example pack, and a
+# pack that adds FK_TEST_SLOW_US microseconds to every perceptron (32 a decode step of 7 ms: 3.3 us are 1.5 %).
+#
+#   ENGINE=vllm|sglang benchmarks/h100/spine.sh      # again and again, until it says that the run is done
+#
+# 25 launches of about 35 s and three witness launches: three calls of ten minutes.
+cd "$(dirname "$0")/../.."
+. benchmarks/h100/carried.sh
+export FK_TEST_SLOW_US=${FK_TEST_SLOW_US:-3.3}
+engine=${ENGINE:-vllm}
+scenario=${SCENARIO:-scenarios/llama-3.1-8b-h100-steady.yaml}
+judged "$(basename "$scenario" .yaml)-$engine" run --engine "$engine" --scenario "$scenario" \
+  --control --patch tests/packs/identity --patch patches/example-triton --patch tests/packs/slow
