@@ -209,6 +209,8 @@ def _sequence(type_: str, values: list[Any]) -> Any:
     if type_ in ("builtins:list", "builtins:tuple"):
         return values if type_ == "builtins:list" else tuple(values)
     kind = reach(type_)
+    if not isinstance(kind, type) or not issubclass(kind, list | tuple):  # a file must not choose what is called
+        raise FileError(f"the capture calls {type_} a sequence, which it is not; capture again")
     return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
 

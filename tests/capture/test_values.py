@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,3 +109,11 @@ def test_stand_ins_have_lists_of_layers() -> None:
 def test_a_name_that_is_gone_is_an_error() -> None:
     with pytest.raises(FileError, match="not here"):
         reach("enum:NoSuchThing")
+
+
+def test_a_file_cannot_choose_what_is_called(desk: Desk) -> None:
+    case = recorded(desk, ("exit 7", 1))
+    (pair,) = case.signature
+    assert case.values().args == (("exit 7", 1),)
+    with pytest.raises(FileError, match="calls os:system a sequence"):
+        replace(case, signature=(replace(pair, type="os:system"),)).values()
