@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fk_overlay.engines.base import engine_names
+
 CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "fk_overlay"
 
@@ -140,6 +142,44 @@ def test_shared_modules_import_nothing_heavy_at_the_top() -> None:
             heavy = {name for name in at_the_top(module) if name.partition(".")[0] in HEAVY}
             wrong += [f"{module} imports {name}" for name in sorted(heavy)]
     assert wrong == []
+
+
+def engine_literals(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Names of engines in code; the default of a parameter is not code that tells engines apart."""
+    defaults = {
+        default
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        for default in (*node.args.defaults, *node.args.kw_defaults)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in engine_names() and node not in defaults:
+            yield node
+
+
+def test_only_adapters_tell_engines_apart() -> None:
+    """What differs between engines is in their adapters and in the tasks' targets; the entry points name themselves."""
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module in MODULES
+        if module.room not in ("engines", "entry")
+        for node in engine_literals(module.tree)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ('if engine == "vllm": f()', 1),
+        ('TABLE = {"vllm": 1, "sglang": 2}', 2),
+        ('match engine:\n    case "sglang": f()', 1),
+        ('def verb(engine: str = "vllm", *, other: str = "sglang"): ...', 0),
+        ('"""Speaks of vllm."""', 0),
+    ],
+)
+def test_the_rule_for_engine_names_itself(source: str, count: int) -> None:
+    assert len(list(engine_literals(ast.parse(source)))) == count
 
 
 def test_no_module_is_called_after_nothing() -> None:

@@ -4,7 +4,7 @@ modules read beside their arguments."""
 from __future__ import annotations
 
 import ast
-import sys
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,8 +30,16 @@ class EngineFacts:
 
 
 def facts(engine: str) -> EngineFacts:
-    """The engine's facts; an engine without an entry runs as its scenario says and has no surroundings."""
-    return FACTS.get(engine, EngineFacts())
+    """``FACTS`` of the adapter's module ``capturing``; an engine without one runs as its scenario says and has no
+    surroundings."""
+    name = f"fk_overlay.engines.{engine}.capturing"
+    try:
+        found: EngineFacts = importlib.import_module(name).FACTS
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        return EngineFacts()
+    return found
 
 
 def sizes(config: Mapping[str, Any], engine: str) -> tuple[int, ...]:
@@ -42,31 +50,3 @@ def sizes(config: Mapping[str, Any], engine: str) -> tuple[int, ...]:
         if isinstance(found, list | tuple) and found:
             return tuple(sorted(int(size) for size in found))
     return ()
-
-
-class _VllmSurroundings:
-    """Metadata of the first attention layer inside a module: slot mapping, block table, sequence lengths."""
-
-    def __init__(self) -> None:
-        self._layers: dict[int, tuple[str, ...]] = {}
-
-    def __call__(self, module: Any) -> Any:
-        if id(module) not in self._layers:
-            parts = module.modules() if hasattr(module, "modules") else ()
-            self._layers[id(module)] = tuple(part.layer_name for part in parts if hasattr(part, "layer_name"))
-        layers = self._layers[id(module)]
-        context = sys.modules.get("vllm.forward_context")
-        if not layers or context is None or not context.is_forward_context_available():
-            return None
-        metadata = context.get_forward_context().attn_metadata
-        return next((metadata[layer] for layer in layers if layer in metadata), None) if metadata else None
-
-
-FACTS: Mapping[str, EngineFacts] = {
-    "vllm": EngineFacts({"enforce_eager": True}, ("compilation.cudagraph_capture_sizes",), _VllmSurroundings()),
-    "sglang": EngineFacts(
-        {"disable_decode_cuda_graph": True, "disable_prefill_cuda_graph": True},
-        ("server.cuda_graph_config.decode.bs", "server.cuda_graph_bs_decode"),
-    ),
-}
-"""SGLang hands its batch to modules as an argument."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ import torch
 from capture_toy import PACKAGE, TARGETS, ToyHost
 
 from fk_overlay.capture import run, store
-from fk_overlay.capture.engine_facts import FACTS, EngineFacts, sizes
+from fk_overlay.capture.engine_facts import EngineFacts, facts, sizes
 from fk_overlay.capture.signal import Signal, State
 from fk_overlay.contract import store as contracts
 from fk_overlay.contract.definition import find
@@ -98,9 +100,8 @@ def requests(*lengths: int) -> list[Request]:
 
 @pytest.fixture
 def engine(package: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ToyEngine:
-    monkeypatch.setattr(
-        "fk_overlay.capture.engine_facts.FACTS", {**FACTS, "toy": EngineFacts({"eager": 1}, ("graphs",))}
-    )
+    held = SimpleNamespace(FACTS=EngineFacts({"eager": 1}, ("graphs",)))
+    monkeypatch.setitem(sys.modules, "fk_overlay.engines.toy.capturing", held)
     monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path))
     return ToyEngine(package)
 
@@ -242,3 +243,9 @@ def test_the_plan_survives_its_file(order: run.Order, engine: ToyEngine, tmp_pat
     assert plan.capture is not None
     assert {watch.task for watch in plan.capture.watches} == set(TARGETS)
     assert json.loads((tmp_path / "out" / store.HEADER).read_text())["scenario"] == "s"
+
+
+def test_an_engine_without_facts_runs_as_its_scenario_says() -> None:
+    assert facts("nobody") == EngineFacts()
+    assert facts("vllm").surroundings is not None
+    assert facts("sglang").eager["disable_decode_cuda_graph"] is True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterable
+
+import psutil
 
 LOCAL = "127.0.0.1"
 
@@ -20,3 +24,13 @@ def listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((LOCAL, port)) == 0
+
+
+def held_by(port: int, pids: Iterable[int]) -> bool:
+    """Whether one of these processes listens on ``port``."""
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for connection in psutil.Process(pid).net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False

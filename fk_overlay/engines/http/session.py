@@ -8,10 +8,12 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from fk_overlay.core import Request, Workload
 from fk_overlay.engines.base import Facts, PassResult
 from fk_overlay.engines.http.load import Wire, run_client
+from fk_overlay.engines.http.ports import held_by
 from fk_overlay.engines.processes import EngineProcess
 from fk_overlay.errors import LaunchError
 
@@ -60,6 +62,9 @@ class HttpSession(ABC):
                 )
                 raise LaunchError(message, state="hung", log=self.process.tail())
             time.sleep(0.2)
+        if not held_by(urlsplit(self.url).port or 0, self.pids):
+            message = f"what answers on {self.url} is another process; the engine found its port taken"
+            raise LaunchError(message, state="refused", log=self.process.tail())
 
     def facts(self) -> Facts:
         return Facts(kv_blocks=self.kv_blocks(), ranks=self._ranks)
