@@ -9,14 +9,27 @@ import typer
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
-    html: Annotated[bool, typer.Option("--html", help="Write report.html.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Write report.md.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Write report.json.")] = False,
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="The folder of a run; several give one table.")
+    ],
+    html: Annotated[bool, typer.Option("--html", help="Write HTML.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the table of several runs goes. Default: beside them.")
+    ] = None,
 ) -> None:
-    """Write a run's report from its record, finished or not. Without a format: all of them."""
-    from fk_overlay.report import write
+    """Write a run's report from its record, finished or not. Several runs: the same packs in other engines, releases or
+    hosts, side by side. Without a format: all of them."""
+    from fk_overlay.report import write, write_side_by_side
 
     everything = not (html or markdown or json)
-    for path in write(folder, html=html or everything, markdown=markdown or everything, json=json or everything):
+    wanted = {"html": html or everything, "markdown": markdown or everything, "json": json or everything}
+    if len(folders) == 1 and out is not None:
+        raise typer.BadParameter("a single run's report lies in its folder", param_hint="--out")
+    if len(folders) == 1:
+        written = write(folders[0], **wanted)
+    else:
+        written = write_side_by_side(folders, out or folders[0].absolute().parent, **wanted)
+    for path in written:
         typer.echo(path)

@@ -31,31 +31,37 @@ TONES: Mapping[str, str] = {
 
 def render(summary: Summary) -> str:
     """The page for a summary."""
-    return _template().render(
-        summary=summary,
-        figures={arm.verdict.arm: figures(summary, arm) for arm in summary.arms},
-        workloads={arm.verdict.arm: by_workload(arm) for arm in summary.arms},
-        change=wording.change,
-        span=wording.span,
-        states=wording.STATES,
-        costs=wording.COSTS,
-        CONTROL=CONTROL,
-        tone=lambda state: TONES.get(state, "void"),
+    page: str = (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            summary=summary,
+            figures={arm.verdict.arm: figures(summary, arm) for arm in summary.arms},
+            workloads={arm.verdict.arm: by_workload(arm) for arm in summary.arms},
+            change=wording.change,
+            span=wording.span,
+            states=wording.STATES,
+            costs=wording.COSTS,
+            CONTROL=CONTROL,
+            tone=lambda state: TONES.get(state, "void"),
+        )
     )
+    return page
 
 
 @cache
-def _template() -> jinja2.Template:
+def environment() -> jinja2.Environment:
+    """Where the pages' templates and their filters are."""
     import jinja2
 
-    environment = jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("fk_overlay.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         {
             "claim": wording.claim,
             "metric": wording.metric,
@@ -66,7 +72,7 @@ def _template() -> jinja2.Template:
             "clock": clock,
         }
     )
-    return environment.get_template(TEMPLATE)
+    return made
 
 
 def by_workload(arm: ArmSummary) -> list[tuple[str, list[Comparison]]]:

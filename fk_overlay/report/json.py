@@ -32,6 +32,11 @@ def render(summary: Summary) -> str:
         "launches": summary.launches,
         "command": summary.command,
     }
+    return dump(content)
+
+
+def dump(content: Mapping[str, Any]) -> str:
+    """Indented JSON with null for what is not finite."""
     return json.dumps(_strict(content), indent=1, allow_nan=False, default=str) + "\n"
 
 
