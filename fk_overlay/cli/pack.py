@@ -10,7 +10,7 @@ import typer
 
 from fk_overlay.cli.options import EngineName
 
-app = typer.Typer(help="What is shipped: lint, lock.", no_args_is_help=True)
+app = typer.Typer(help="What is shipped: lint, lock, export.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The pack's folder.")]
 
 
@@ -44,3 +44,21 @@ def lock(folder: Folder) -> None:
         for patch in pack.patches
     }
     typer.echo(packs.write_lock(pack, contracts))
+
+
+@app.command()
+def export(
+    folder: Folder,
+    engine: Annotated[str, typer.Option("--engine", help="An engine that has hooks of its own.")],
+    out: Annotated[Path, typer.Option(help="Where the plugin goes; put it on PYTHONPATH to use it.")],
+) -> None:
+    """Write a pack as a plugin of the engine's own, for the installed release, to serve it without fk-overlay."""
+    from fk_overlay import catalog, packs
+    from fk_overlay.core import Arm
+    from fk_overlay.engines.base import get_engine, get_exporter
+    from fk_overlay.serving.judge import checked_plan
+
+    adapter, write = get_engine(engine), get_exporter(engine)
+    pack = packs.trusted(catalog.pack(folder))
+    plan = checked_plan(Arm(pack.name, (pack,)), adapter, catalog.tasks())
+    typer.echo(write(pack, plan, adapter.version(), out))

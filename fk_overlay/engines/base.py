@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from fk_overlay.core import Request, Scenario, Workload
+from fk_overlay.core import Pack, Request, Scenario, Workload
 from fk_overlay.errors import EngineError
+from fk_overlay.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +143,17 @@ def get_engine(name: str) -> Engine:
         raise EngineError(f"no engine called {name!r}; known engines: {', '.join(engine_names())}")
     adapter: Engine = importlib.import_module(f"fk_overlay.engines.{name}").ENGINE
     return adapter
+
+
+Exporter = Callable[[Pack, Plan, str, Path], Path]
+"""``export(pack, plan, release, out)`` writes a pack as a plugin of the engine's own; returns where."""
+
+
+def get_exporter(name: str) -> Exporter:
+    """``export`` of the adapter's module of that name. Raises :class:`fk_overlay.errors.EngineError` where the engine
+    has no hooks that a pack could use."""
+    module = f"fk_overlay.engines.{name}.export"
+    if importlib.util.find_spec(module) is None:
+        raise EngineError(f"{name} has no hooks of its own that a pack could use; serve it with fk-overlay serve")
+    exporter: Exporter = importlib.import_module(module).export
+    return exporter

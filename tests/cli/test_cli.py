@@ -257,6 +257,17 @@ def test_a_report_is_written_from_the_record(fk: Shell, tmp_path: Path) -> None:
     assert not (folder / "report.html").exists()
 
 
+def test_several_runs_give_one_table_beside_them(fk: Shell, tmp_path: Path) -> None:
+    story = fakes_records.Story(restarts=2, passes=1)
+    other = story.but(fakes_records.set_("run", {"run_id": "other", "engine": "sglang"}))
+    folders = fakes_records.write(story, tmp_path / "one"), fakes_records.write(other, tmp_path / "two")
+    answer = fk("report", *folders, "--markdown")
+    assert (answer.code, answer.out.split()) == (0, [str(tmp_path / "side-by-side.md")])
+    answer = fk("report", *folders, "--json", "--out", tmp_path / "elsewhere")
+    assert [row["engine"] for row in json.loads(Path(answer.out.strip()).read_text())["rows"]] == ["vllm", "sglang"]
+    assert fk("report", folders[0], "--out", tmp_path / "elsewhere").code == 2
+
+
 # ---------------------------------------------------------------- task, check, pack, contract
 
 

@@ -14,21 +14,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from engine.real_engine import REPOSITORY
 
+from fk_overlay.engines.base import Engine
 from fk_overlay.engines.http.ports import free_port
 from fk_overlay.overlay.receipts import collect
 
-pytest.importorskip("vllm", reason="the real engine is what is tested here")
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
-REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "tests/models/tiny-llama"
-ARGUMENTS = ["--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "128", "--max-num-seqs", "4"]
+ARGUMENTS = {
+    "vllm": f"{MODEL} --dtype bfloat16 --enforce-eager --max-model-len 128 --max-num-seqs 4",
+    "sglang": f"--model-path {MODEL} --dtype bfloat16 --device cpu --attention-backend torch_native "
+    "--disable-cuda-graph --mem-fraction-static 0.5 --max-total-tokens 2048",
+}
+"""In the words of the engine's own server."""
 
 
-def command(pack: Path, receipts: Path, port: int) -> list[str]:
-    ours = [sys.executable, "-m", "fk_overlay.cli.main", "serve", "--patch", str(pack), "--receipts", str(receipts)]
-    return [*ours, "--", str(MODEL), *ARGUMENTS, "--port", str(port)]
+def command(engine: Engine, pack: Path, receipts: Path, port: int) -> list[str]:
+    ours = [sys.executable, "-m", "fk_overlay.cli.main", "serve", "--engine", engine.name, "--patch", str(pack)]
+    theirs = [*ARGUMENTS[engine.name].split(), "--port", str(port)]
+    return [*ours, "--receipts", str(receipts), "--", *theirs]
 
 
 def environment() -> dict[str, str]:
@@ -36,11 +42,11 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
+def url(engine: Engine, tmp_path: Path) -> Iterator[str]:
     port = free_port()
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(
-            command(REPOSITORY / "tests/packs/identity", tmp_path / "receipts", port),
+            command(engine, REPOSITORY / "tests/packs/identity", tmp_path / "receipts", port),
             env=environment(),
             stdout=log,
             stderr=log,
@@ -84,7 +90,7 @@ def test_the_server_answers_and_its_worker_ran_the_pack(url: str, tmp_path: Path
     assert all(not receipt["errors"] for receipt in worker)
 
 
-def test_a_pack_that_may_not_run_here_stops_the_server(tmp_path: Path) -> None:
+def test_a_pack_that_may_not_run_here_stops_the_server(engine: Engine, tmp_path: Path) -> None:
     pack = tmp_path / "elsewhere"
     pack.mkdir()
     (pack / "kernel.py").write_text("class RMSNorm:\n    def forward(self, x, residual=None):\n        return x\n")
@@ -93,7 +99,7 @@ def test_a_pack_that_may_not_run_here_stops_the_server(tmp_path: Path) -> None:
         '[[patch]]\ntask = "rms_norm"\nfile = "kernel.py"\nsymbol = "RMSNorm"\n'
     )
     done = subprocess.run(
-        command(pack, tmp_path / "receipts", free_port()),
+        command(engine, pack, tmp_path / "receipts", free_port()),
         env=environment(),
         capture_output=True,
         text=True,

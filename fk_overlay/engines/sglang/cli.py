@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
+from fk_overlay.engines.gpus import names
 from fk_overlay.engines.sglang import standins
+from fk_overlay.engines.sglang.environment import CPU_ENGINE
 
+if not names():
+    os.environ.setdefault(CPU_ENGINE, "1")
 standins.install()
 
 
