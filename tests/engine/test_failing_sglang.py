@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import MutableMapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.real_engine import PACKS, REPOSITORY, Started, only, scenario, start
 from fk_overlay.core import Design, Model, Scenario
 from fk_overlay.engines.base import Engine, Launch
 from fk_overlay.engines.http.ports import LOCAL
-from fk_overlay.engines.sglang import environment, server
+from fk_overlay.engines.sglang import server
 from fk_overlay.errors import LaunchError
 from fk_overlay.overlay.receipts import processes
 from fk_overlay.serving.judge import Order, candidates, run
@@ -56,6 +57,7 @@ def test_a_plugin_that_fails_to_load_gives_no_figure(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The entry point leads nowhere in the candidate's launches: SGLang says so in its log, and serves."""
+    environment: Any = import_module("fk_overlay.engines.sglang.environment")
     announce = environment.announce
 
     def misled(env: MutableMapping[str, str], folder: Path, **where: str) -> None:

@@ -54,11 +54,35 @@ def test_instances_get_the_kernel_and_are_counted(layer: Any, tally: Tally, coun
 
 
 def test_methods_that_an_engine_bound_keep_what_they_were_bound_to(layer: Any, tally: Tally) -> None:
-    """vLLM's ``_forward_method`` is bound at construction; that is why the overlay must come first."""
+    """vLLM's ``_forward_method`` is bound at construction, and so is SGLang's up to 0.5.17; that is why the overlay must
+    come first."""
     made_before = layer()
     method.swap(layer, "forward", Negated, tally)
     assert made_before.bound(1) == 2
     assert layer().bound(1) == -2
+
+
+def test_methods_that_an_engine_binds_at_the_first_call_need_the_overlay_before_it(tally: Tally) -> None:
+    """SGLang's operators from 0.5.18 on: the class is searched for the platform's method, by name, and what was found
+    is kept."""
+
+    class Lazy:
+        def __init__(self) -> None:
+            self.method: Any = None
+
+        def forward_cpu(self, x: int, by: int = 2) -> int:
+            return x * by
+
+        def forward(self, *args: Any) -> Any:
+            if self.method is None:
+                names = [name for owner in type(self).__mro__ for name in vars(owner) if name == "forward_cpu"]
+                self.method = getattr(self, names[0])
+            return self.method(*args)
+
+    called, made = Lazy(), Lazy()
+    assert called.forward(1) == 2
+    method.swap(Lazy, "forward_cpu", Negated, tally)
+    assert [called.forward(1), made.forward(1), Lazy().forward(1)] == [2, -2, -2]
 
 
 def test_subclasses_inherit_the_kernel_unless_they_override(layer: Any, tally: Tally) -> None:
