@@ -24,6 +24,11 @@ def load(swap: Swap) -> Any:
         PackError: the file changed since the plan was made, does not import, or has no such symbol.
     """
     module = load_module(swap)
+    if not hasattr(module, swap.symbol) and getattr(module.__spec__, "_initializing", False):
+        raise PackError(
+            f"{swap.file} imports {swap.target.module} before it defines {swap.symbol!r}, which is needed the moment that "
+            "module is there; import it inside the function, or give each patch a file of its own"
+        )
     if not hasattr(module, swap.symbol):
         raise PackError(f"{swap.file} defines no {swap.symbol!r}, the symbol that {swap.pack_folder}/pack.toml names")
     return getattr(module, swap.symbol)

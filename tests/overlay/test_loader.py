@@ -57,6 +57,15 @@ def test_files_in_folders_import_their_neighbours(tmp_path: Path) -> None:
     assert load(swap(tmp_path, "kernels/rms-norm.py")).size == 128
 
 
+def test_a_file_that_imports_its_own_target_too_early_is_told_so(tmp_path: Path) -> None:
+    """The import of the target asks for the kernel, whose file is still busy with that very import."""
+    put(tmp_path / "norm.py", "import builtins\nbuiltins.fk_test_target()\nclass Kernel: ...\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.fk_test_target", lambda: load(swap(tmp_path, "norm.py")), raising=False)
+        with pytest.raises(PackError, match="a file of its own"):
+            load(swap(tmp_path, "norm.py"))
+
+
 def test_a_file_is_loaded_once(tmp_path: Path) -> None:
     put(tmp_path / "norm.py", "class Kernel: ...\nclass Other: ...\n")
     assert load_module(swap(tmp_path, "norm.py")) is load_module(swap(tmp_path, "norm.py", symbol="Other"))

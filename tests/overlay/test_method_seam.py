@@ -54,7 +54,7 @@ def test_instances_get_the_kernel_and_are_counted(layer: Any, tally: Tally, coun
 
 
 def test_methods_that_an_engine_bound_keep_what_they_were_bound_to(layer: Any, tally: Tally) -> None:
-    """vLLM's ``_forward_method`` is bound at construction, and so is SGLang's up to 0.5.17; that is why the overlay must
+    """vLLM's ``_forward_method`` is bound at construction, and SGLang's up to 0.5.17; so the overlay must
     come first."""
     made_before = layer()
     method.swap(layer, "forward", Negated, tally)

@@ -1,10 +1,9 @@
-"""SGLang's functions under names of the pack's own, which the function seam leaves alone."""
+"""SGLang's function under a name of the pack's own, which the function seam leaves alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sglang.srt.layers.moe.moe_runner.triton_utils.moe_align_block_size import moe_align_block_size as engine_align
 from sglang.srt.layers.sampler import top_k_top_p_min_p_sampling_from_probs_torch as engine_sample
 
 
@@ -18,7 +17,3 @@ def sample(
     positions: Any,
 ) -> Any:
     return engine_sample(probs, top_ks, top_ps, min_ps, need_min_p_sampling, sampling_seed, positions)
-
-
-def align(topk_ids: Any, block_size: int, num_experts: int, ignore_invalid_expert: bool = False) -> Any:
-    return engine_align(topk_ids, block_size, num_experts, ignore_invalid_expert)
