@@ -26,8 +26,8 @@ def load(swap: Swap) -> Any:
     module = load_module(swap)
     if not hasattr(module, swap.symbol) and getattr(module.__spec__, "_initializing", False):
         raise PackError(
-            f"{swap.file} imports {swap.target.module} before it defines {swap.symbol!r}, which is needed the moment that "
-            "module is there; import it inside the function, or give each patch a file of its own"
+            f"{swap.file} imports {swap.target.module} before it defines {swap.symbol!r}, which is needed the moment "
+            "that module is there; import it inside the function, or give each patch a file of its own"
         )
     if not hasattr(module, swap.symbol):
         raise PackError(f"{swap.file} defines no {swap.symbol!r}, the symbol that {swap.pack_folder}/pack.toml names")
