@@ -366,3 +366,9 @@ def test_the_program_runs_as_a_module() -> None:
     found = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert found.returncode == 2
     assert found.stderr.startswith("UsageError: no task called 'nope'")
+
+
+def test_an_engine_without_hooks_takes_no_export(fk: Shell, tmp_path: Path) -> None:
+    answer = fk("pack", "export", tmp_path, "--engine", "vllm", "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert "fk-overlay serve" in answer.err

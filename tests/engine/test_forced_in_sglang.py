@@ -21,12 +21,17 @@ PROMPTS = (tuple(range(20, 40)), tuple(range(100, 107)), tuple(range(200, 232)))
 ASKED = [Request(index, prompt, LENGTH, logprobs=LOGPROBS) for index, prompt in enumerate(PROMPTS)]
 
 
-@pytest.fixture(scope="module", params=["offline", "server"])
+@pytest.fixture(
+    scope="module",
+    params=[("tiny-llama", "offline"), ("tiny-llama", "server"), ("tiny-qwen3-moe", "offline")],
+    ids="-".join,
+)
 def session(
     request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Session]:
-    wanted = scenario("tiny-llama", driver=request.param)
-    folder = tmp_path_factory.mktemp(request.param)
+    name, driver = request.param
+    wanted = scenario(name, driver=driver)
+    folder = tmp_path_factory.mktemp("launch")
     with started(engine, wanted, folder) as it:
         it.session.wait_ready(300)
         facts = it.session.facts()
