@@ -80,9 +80,10 @@ class SglangHost:
     def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
         """SGLang looks into ``SGLANG_MOE_CONFIG_DIR/configs/triton_<version>``; a use is a lookup whose file is in the
         pack."""
-        if taken := os.environ.get("SGLANG_MOE_CONFIG_DIR"):
+        root, taken = str(_as_sglang_wants(folder)), os.environ.get("SGLANG_MOE_CONFIG_DIR")
+        if taken and taken != root:  # schedulers inherit it from the main process, where it was set before
             raise SeamError(f"SGLANG_MOE_CONFIG_DIR={taken} is set; unset it, the pack brings its own configurations")
-        os.environ["SGLANG_MOE_CONFIG_DIR"] = str(_as_sglang_wants(folder))
+        os.environ["SGLANG_MOE_CONFIG_DIR"] = root
         self._watcher.after(MOE_CONFIGS, lambda module: count_lookups(module, folder, found))
         return "SGLANG_MOE_CONFIG_DIR"
 

@@ -96,6 +96,7 @@ def test_tuned_configurations_are_found_and_counted(tmp_path: Path, monkeypatch:
         return {int(key): value for key, value in read.items()}
 
     held = module(under_test.MOE_CONFIGS, monkeypatch, get_moe_configs=get_moe_configs)
+    SglangHost().use_tuned_configs(pack, lambda: None)  # the main process, whose environment a scheduler inherits
     SglangHost().use_tuned_configs(pack, lambda: found.append(True))
     assert held.get_moe_configs(8) == {1: {"BLOCK_SIZE_M": 16}}
     assert found == [True]
