@@ -38,7 +38,8 @@ def scheduler(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Recei
     """Receipts of the scheduler of a server that has answered on its own endpoint and on OpenAI's, by sampling."""
     wanted = scenario("tiny-llama", driver="server")
     drawn = {"temperature": 1.0, "top_p": 0.8, "ignore_eos": True}
-    with started(engine, wanted, tmp_path_factory.mktemp("server") / "launch", SEAMS, IDENTITY) as it:
+    folder = tmp_path_factory.mktemp("server") / "launch"
+    with started(engine, wanted, folder, SEAMS, IDENTITY, PACKS / "model-identity") as it:
         it.session.wait_ready(240)
         own = {"input_ids": [5, 6, 7], "sampling_params": {**drawn, "max_new_tokens": 8}}
         assert len(post(it.session.url, "/generate", own)["output_ids"]) == 8  # type: ignore[attr-defined]
