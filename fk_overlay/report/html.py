@@ -31,20 +31,17 @@ TONES: Mapping[str, str] = {
 
 def render(summary: Summary) -> str:
     """The page for a summary."""
-    page: str = (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            summary=summary,
-            figures={arm.verdict.arm: figures(summary, arm) for arm in summary.arms},
-            workloads={arm.verdict.arm: by_workload(arm) for arm in summary.arms},
-            change=wording.change,
-            span=wording.span,
-            states=wording.STATES,
-            costs=wording.COSTS,
-            CONTROL=CONTROL,
-            tone=lambda state: TONES.get(state, "void"),
-        )
+    template = environment().get_template(TEMPLATE)
+    page: str = template.render(
+        summary=summary,
+        figures={arm.verdict.arm: figures(summary, arm) for arm in summary.arms},
+        workloads={arm.verdict.arm: by_workload(arm) for arm in summary.arms},
+        change=wording.change,
+        span=wording.span,
+        states=wording.STATES,
+        costs=wording.COSTS,
+        CONTROL=CONTROL,
+        tone=lambda state: TONES.get(state, "void"),
     )
     return page
 

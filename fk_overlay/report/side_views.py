@@ -13,16 +13,29 @@ from fk_overlay.report.side_by_side import Row, SideBySide
 from fk_overlay.report.wording import STATES, change, number, span
 
 TEMPLATE = "side_by_side.html.j2"
-HEAD = ("pack", "engine", "verdict", "change", "95 % interval", "pairs", "correctness", "baseline", "candidate", "unit")
+HEAD = (
+    "pack",
+    "engine",
+    "scenario",
+    "verdict",
+    "change",
+    "95 % interval",
+    "pairs",
+    "correctness",
+    "baseline",
+    "candidate",
+    "unit",
+)
+WORDS = 4
+"""Columns of words, before those of figures; the verdict is the last of them."""
 
 
 def html(found: SideBySide) -> str:
     """One self-contained page."""
     rows = [(row, cells(row)) for row in found.rows]
-    page: str = (
-        environment()
-        .get_template(TEMPLATE)
-        .render(found=found, rows=rows, head=HEAD, tone=lambda state: TONES.get(state, "void"))
+    template = environment().get_template(TEMPLATE)
+    page: str = template.render(
+        found=found, rows=rows, head=HEAD, words=WORDS, tone=lambda state: TONES.get(state, "void")
     )
     return page
 
@@ -44,6 +57,7 @@ def cells(row: Row) -> tuple[str, ...]:
     return (
         verdict.arm,
         row.place,
+        row.scenario,
         STATES[verdict.state],
         change(verdict.effect),
         span(verdict.effect),
@@ -59,7 +73,7 @@ def _lines(found: SideBySide) -> Iterator[str]:
     yield "# " + ", ".join(dict.fromkeys(row.verdict.arm for row in found.rows))
     yield ""
     yield from (f"> {note}\n" for note in found.notes)
-    yield from table(HEAD, map(cells, found.rows), left=3)
+    yield from table(HEAD, map(cells, found.rows), left=WORDS)
     yield ""
     for row in found.rows:
         yield from (f"- {row.verdict.arm}, {row.place}: {reason}" for reason in row.verdict.reasons)

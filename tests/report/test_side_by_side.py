@@ -40,7 +40,7 @@ def test_each_row_says_what_its_run_says(runs: list[Path]) -> None:
         (arm,) = summarise(folder).arms
         assert row.verdict == arm.verdict
         assert row.headline == arm.comparisons[0]
-    assert cells(found.rows[1])[:3] == (ARM, "sglang 0.5.17", "regressed")
+    assert cells(found.rows[1])[:4] == (ARM, "sglang 0.5.17", "llama-8b-chat", "regressed")
 
 
 def test_equal_runs_have_no_notes_but_the_one_for_all(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_run_that_could_not_be_measured_has_a_row_with_dashes(tmp_path: Path) 
     folders = [write(told(FAST, "one"), tmp_path / "one"), write(dead, tmp_path / "two")]
     row = beside(folders).rows[1]
     assert row.verdict.state == "incorrect"
-    assert cells(row)[3:6] == ("\u2013", "\u2013", "0")
+    assert cells(row)[4:7] == ("\u2013", "\u2013", "0")
     assert "it died" in markdown(beside(folders))
 
 
