@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +11,20 @@ import pytest
 from one_file import import_file
 
 from fk_overlay import catalog, packs
+from fk_overlay.engines.base import get_engine
+from fk_overlay.errors import EngineError
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 HERE = Path(__file__).parent
 FOLDERS = sorted(path.parent for path in HERE.glob("*/pack.toml"))
+
+
+def installed(engine: str) -> bool:
+    try:
+        return bool(get_engine(engine).version())
+    except EngineError:
+        return False
 
 
 def kernel(pack: str) -> Any:
@@ -50,7 +58,7 @@ def test_a_pack_loads_and_may_be_run(folder: Path) -> None:
     assert pack.name == folder.name
     assert all(patch.task in catalog.tasks() for patch in pack.patches)
     for patch in pack.patches:
-        if not patch.engines or any(find_spec(engine) for engine in patch.engines):
+        if not patch.engines or any(map(installed, patch.engines)):
             assert callable(getattr(import_file(folder / patch.file), patch.symbol))
 
 
