@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import json
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 LOAD = "sglang.srt.model_executor.model_runner.ModelRunner.load_model"
@@ -42,24 +44,38 @@ def _place(hook: Mapping[str, Any]) -> None:
         return
     owner = pkgutil.resolve_name(hook["owner"])
     for member in hook["members"]:
-        if isinstance(vars(owner)[member], staticmethod):
+        engines_own = vars(owner)[member]
+        if isinstance(engines_own, staticmethod):
             raise TypeError(f"{hook['owner']}.{member} is a static method, which gives no instance to a kernel")
-        HookRegistry.register(f"{hook['owner']}.{member}", around(patch, member), HookType.AROUND)
+        hooked = around(patch, member, _imported_here(engines_own))
+        HookRegistry.register(f"{hook['owner']}.{member}", hooked, HookType.AROUND)
     if prepare := getattr(patch, "prepare", None):
         HookRegistry.register(LOAD, functools.partial(_prepared, owner, prepare), HookType.AFTER)
 
 
-def around(patch: Any, member: str) -> Callable[..., Any]:
-    """The hook: the patch's method for the member, else its ``forward``, where its ``supports`` agrees."""
+def around(patch: Any, member: str, imported: list[tuple[ModuleType, str]]) -> Callable[..., Any]:
+    """The hook: the patch's method for the member, else its ``forward``, where its ``supports`` agrees.
+
+    Args:
+        imported: where the pack's own modules hold what is hooked. SGLang rebinds those names too, and a kernel that
+            falls back to what it replaces would call itself; the first call gives them the original back.
+    """
     kernel = getattr(patch, member, None) or getattr(patch, "forward", patch)
     supports = getattr(patch, "supports", None)
 
     def hook(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        while imported:
+            setattr(*imported.pop(), original)
         if supports is not None and not supports(*args, **kwargs):
             return original(*args, **kwargs)
         return kernel(*args, **kwargs)
 
     return hook
+
+
+def _imported_here(function: Any) -> list[tuple[ModuleType, str]]:
+    ours = [module for name, module in sys.modules.items() if name.startswith(f"{__name__}.kernels.")]
+    return [(module, name) for module in ours for name, value in vars(module).items() if value is function]
 
 
 def _prepared(

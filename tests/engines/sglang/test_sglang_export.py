@@ -53,8 +53,10 @@ class RMSNorm:
     forward_cuda = forward_cpu = forward_native
 
 
-def write_pack(folder: Path, patches: str) -> tuple[Pack, Plan]:
+def write_pack(folder: Path, patches: str, **files: str) -> tuple[Pack, Plan]:
     folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
     (folder / "kernel.py").write_text(KERNEL, encoding="utf-8")
     (folder / "pack.toml").write_text(f'name = "{folder.name}"\nsummary = "a pack"\n{patches}', encoding="utf-8")
     pack = packs.trusted(catalog.load_pack(folder))
@@ -137,6 +139,30 @@ def test_layers_are_prepared_when_the_model_is_loaded(
     assert kind is HookType.AFTER
     assert hook("what load_model gave", SimpleNamespace(model=model)) is None
     assert [hasattr(each, "ready") for each in (norm, other, holder)] == [True, False, True]
+
+
+def test_a_kernel_may_fall_back_to_the_function_it_replaces(
+    tmp_path: Path, sglang: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SGLang's registry rebinds a function wherever it was imported, in the plugin too."""
+    patch = '[[patch]]\ntask = "topk_topp_sampling"\nfile = "sample.py"\nsymbol = "sample"\n'
+    name = "top_k_top_p_min_p_sampling_from_probs_torch"
+    sampler = ModuleType("sglang.srt.layers.sampler")
+    engines_own = lambda probs: probs + 1  # noqa: E731
+    vars(sampler)[name] = engines_own
+    monkeypatch.setitem(sys.modules, sampler.__name__, sampler)
+    monkeypatch.setattr(sys.modules["sglang.srt.layers"], "sampler", sampler, raising=False)
+    pack, plan = write_pack(
+        tmp_path / "mine",
+        patch,
+        sample=f"from {sampler.__name__} import {name} as own\nsample = lambda p: own(p) * 10\n",
+    )
+    plugin = imported(export(pack, plan, RELEASE, tmp_path / "out"), monkeypatch)
+    plugin.register()
+    _, hook = sglang.registered[f"{sampler.__name__}.{name}"]
+    rebound = lambda probs: hook(engines_own, probs)  # noqa: E731
+    sys.modules[f"{plugin.__name__}.kernels.sample"].own = rebound  # type: ignore[attr-defined]
+    assert [rebound(1), rebound(2)] == [20, 30]
 
 
 def test_another_release_is_refused_so_that_sglang_notices(
