@@ -1,4 +1,4 @@
-"""A capture from the real vLLM with the tiny model, and what its module computes on what was captured."""
+"""A capture from the real engine with the tiny model, and what vLLM's module computes on what was captured."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from engine.real_engine import only
 
 from fk_overlay import catalog
 from fk_overlay.capture import store
+from fk_overlay.engines.base import Engine
 from fk_overlay.errors import EngineError
 
-pytest.importorskip("vllm", reason="the real engine is what is tested here")
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 REPOSITORY = Path(__file__).parents[2]
 PROMPT, OUTPUT, REQUESTS, LAYERS = 32, 32, 16, 2
@@ -23,16 +24,16 @@ PROMPT, OUTPUT, REQUESTS, LAYERS = 32, 32, 16, 2
 
 
 @pytest.fixture(scope="module")
-def capture(tmp_path_factory: pytest.TempPathFactory) -> store.Capture:
+def capture(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> store.Capture:
     folder = tmp_path_factory.mktemp("capture")
     scenario = REPOSITORY / "scenarios/tiny-llama.yaml"
     command = [sys.executable, "-m", "fk_overlay.cli.main", "capture", "--scenario", str(scenario)]
-    command += ["--manifest", "jsonl", "--out", str(folder / "out")]
+    command += ["--engine", engine.name, "--out", str(folder / "out")]
     env = {**os.environ, "FK_OVERLAY_HOME": str(folder / "home")}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=350, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "recording took" in done.stdout
-    return store.read(folder / "out", engine="vllm", tasks=catalog.tasks())
+    return store.read(folder / "out", engine=engine.name, tasks=catalog.tasks())
 
 
 def calls(capture: store.Capture, task: str) -> int:
@@ -40,19 +41,28 @@ def calls(capture: store.Capture, task: str) -> int:
 
 
 def test_every_call_of_the_load_is_counted(capture: store.Capture) -> None:
-    steps = 2 * OUTPUT + OUTPUT  # 16 requests, 8 at once; then one alone
-    assert calls(capture, "llama") == calls(capture, "vocab_parallel_embedding") == steps
+    steps = calls(capture, "llama")
+    assert steps >= 2 * OUTPUT + OUTPUT  # 16 requests, 8 at once; then one alone
+    assert calls(capture, "vocab_parallel_embedding") == steps
     assert calls(capture, "llama_mlp") == calls(capture, "llama_attention") == LAYERS * steps
     assert calls(capture, "rms_norm") == (2 * LAYERS + 1) * steps
+
+
+@only("vllm")
+def test_the_operators_below_the_norms_are_counted_too(capture: store.Capture) -> None:
+    steps = calls(capture, "llama")
+    assert steps == 2 * OUTPUT + OUTPUT
     assert calls(capture, "ir_rms_norm") == steps
     assert calls(capture, "ir_fused_add_rms_norm") == 2 * LAYERS * steps
 
 
+@only("vllm")
 def test_growing_sequences_are_no_new_cases(capture: store.Capture) -> None:
     """Prefill and decode of the batch and of the single request."""
     assert len(capture.of_task("llama_attention")) == len(capture.of_task("llama")) == 4
 
 
+@only("vllm")
 def test_the_scheduler_s_tensors_are_kept(capture: store.Capture) -> None:
     decode = next(case for case in capture.of_task("llama_attention") if case.signature[1].shape[0] == 8)
     context = decode.values().surroundings["context"]
@@ -61,6 +71,7 @@ def test_the_scheduler_s_tensors_are_kept(capture: store.Capture) -> None:
     assert context.max_seq_len == max(context.seq_lens.tolist())
 
 
+@only("vllm")
 def test_the_engine_s_own_layer_gives_a_captured_call_its_shape_again(capture: store.Capture) -> None:
     from vllm.config import VllmConfig, set_current_vllm_config
     from vllm.model_executor.layers.activation import SiluAndMul
@@ -92,4 +103,4 @@ def test_the_store_is_small(capture: store.Capture) -> None:
 
 def test_another_release_is_refused(capture: store.Capture) -> None:
     with pytest.raises(EngineError, match="capture again"):
-        store.read(capture.folder, engine="vllm", version="0.26.0")
+        store.read(capture.folder, engine=capture.engine, version="0.0.1")
