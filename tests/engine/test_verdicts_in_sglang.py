@@ -16,9 +16,8 @@ EXPECTED = {
     "crashing": "incorrect",
     "dying": "incorrect",
     "hanging": "incorrect",
-    "never-engaged": "not_engaged",
 }
-"""SGLang takes a quarter of a minute to start: of the bad packs only those that are bad in a way of their own to it."""
+"""SGLang takes a quarter of a minute to start: only the packs whose failure is another one in its processes."""
 PASS_S = 30.0
 
 
@@ -54,9 +53,7 @@ def test_the_baseline_agrees_with_itself(finished: Finished) -> None:
     assert all(record["top1"] == record["tokens"] for record in forced)
 
 
-@pytest.mark.parametrize(
-    ("pack", "word"), [("crashing", "as it was told to"), ("hanging", "within"), ("never-engaged", "engine's own code")]
-)
+@pytest.mark.parametrize(("pack", "word"), [("crashing", "as it was told to"), ("hanging", "within")])
 def test_the_reason_says_what_happened(finished: Finished, pack: str, word: str) -> None:
     assert word in " ".join(finished.verdicts()[pack]["reasons"])
 
