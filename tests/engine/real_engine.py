@@ -3,10 +3,6 @@ each; the engine lives in processes of its own, never in pytest's."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,11 +12,13 @@ from typing import Any
 import pytest
 
 from fk_overlay import catalog, packs
-from fk_overlay.core import Arm, Scenario
+from fk_overlay.core import Arm, Design, Scenario, Verdict
 from fk_overlay.engines.base import Engine, Launch, Session, engine_names, get_engine
 from fk_overlay.engines.checkpoints import resolve
 from fk_overlay.errors import EngineError
+from fk_overlay.lineage.record import read
 from fk_overlay.plan import make
+from fk_overlay.serving.judge import Order, candidates, run
 
 REPOSITORY = Path(__file__).parents[2]
 PACKS = REPOSITORY / "tests/packs"
@@ -78,24 +76,20 @@ def started(engine: Engine, wanted: Scenario, folder: Path, *places: Path) -> It
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run by the command line."""
+class Judged:
+    """A run's records, and the verdict of each pack."""
 
     folder: Path
-    done: subprocess.CompletedProcess[str]
+    verdicts: Mapping[str, Verdict]
 
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        lines = (self.folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
-        return [record for record in map(json.loads, lines) if record["kind"] == kind]
-
-    def verdicts(self) -> dict[str, dict[str, Any]]:
-        return {record["arm"]: record for record in self.records("verdict")}
+    def records(self, kind: str, arm: str) -> list[Mapping[str, Any]]:
+        return [record for record in read(self.folder) if (record["kind"], record.get("arm")) == (kind, arm)]
 
 
-def run(folder: Path, *words: str, env: Mapping[str, str]) -> Finished:
-    """``fk-overlay run WORD... --out FOLDER/run``, whatever its exit code."""
-    command = [sys.executable, "-m", "fk_overlay.cli.main", "run", *words, "--out", str(folder / "run")]
-    whole = {**os.environ, "FK_OVERLAY_HOME": str(folder / "home"), **env}
-    done = subprocess.run(command, env=whole, capture_output=True, text=True, timeout=1500, check=False)
-    assert (folder / "run/report.json").is_file(), done.stdout + done.stderr
-    return Finished(folder / "run", done)
+def judged(engine: Engine, wanted: Scenario, folder: Path, *places: Path) -> Judged:
+    """One launch of the baseline and of every pack, one pass in each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FK_OVERLAY_HOME", str(folder / "home"))
+        order = Order(engine, wanted, candidates(places, engine), "screen", Design(1, 1))
+        found = run(order, folder / "run", lambda *what: None)
+    return Judged(folder / "run", {verdict.arm: verdict for verdict in found})

@@ -13,15 +13,14 @@ from typing import Any
 
 import psutil
 import pytest
-from engine.real_engine import PACKS, REPOSITORY, Started, only, scenario, started
+from engine.real_engine import PACKS, REPOSITORY, Started, judged, only, scenario, started
 
-from fk_overlay.core import Design, Model, Scenario
+from fk_overlay.core import Model, Scenario
 from fk_overlay.engines.base import Engine, Launch
 from fk_overlay.engines.http.ports import LOCAL
 from fk_overlay.engines.sglang import server
 from fk_overlay.errors import LaunchError
 from fk_overlay.overlay.receipts import processes
-from fk_overlay.serving.judge import Order, candidates, run
 
 pytestmark = [pytest.mark.engine, only("sglang"), pytest.mark.timeout(300)]
 
@@ -70,9 +69,7 @@ def test_a_plugin_that_fails_to_load_gives_no_figure(
             env["PYTHONPATH"] = os.pathsep.join((str(info.parent), env.get("PYTHONPATH", "")))
 
     monkeypatch.setattr(environment, "announce", misled)
-    monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path / "home"))
-    order = Order(engine, scenario("tiny-llama"), candidates([PACKS / "identity"], engine), "screen", Design(2, 1))
-    (verdict,) = run(order, tmp_path / "run", lambda *what: None)
+    verdict = judged(engine, scenario("tiny-llama"), tmp_path, PACKS / "identity").verdicts["identity"]
     assert verdict.state == "not_engaged"
     assert verdict.effect is None
     assert "has not reported" in verdict.reasons[0]
