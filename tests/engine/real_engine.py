@@ -3,6 +3,10 @@ each; the engine lives in processes of its own, never in pytest's."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +22,7 @@ from fk_overlay.engines.checkpoints import resolve
 from fk_overlay.errors import EngineError
 from fk_overlay.lineage.record import read
 from fk_overlay.plan import make
-from fk_overlay.serving.judge import Order, candidates, run
+from fk_overlay.serving import judge
 
 REPOSITORY = Path(__file__).parents[2]
 PACKS = REPOSITORY / "tests/packs"
@@ -90,6 +94,30 @@ def judged(engine: Engine, wanted: Scenario, folder: Path, *places: Path) -> Jud
     """One launch of the baseline and of every pack, one pass in each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FK_OVERLAY_HOME", str(folder / "home"))
-        order = Order(engine, wanted, candidates(places, engine), "screen", Design(1, 1))
-        found = run(order, folder / "run", lambda *what: None)
+        order = judge.Order(engine, wanted, judge.candidates(places, engine), "screen", Design(1, 1))
+        found = judge.run(order, folder / "run", lambda *what: None)
     return Judged(folder / "run", {verdict.arm: verdict for verdict in found})
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run by the command line."""
+
+    folder: Path
+    done: subprocess.CompletedProcess[str]
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        lines = (self.folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
+        return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+    def verdicts(self) -> dict[str, dict[str, Any]]:
+        return {record["arm"]: record for record in self.records("verdict")}
+
+
+def run(folder: Path, *words: str, env: Mapping[str, str]) -> Finished:
+    """``fk-overlay run WORD... --out FOLDER/run``, whatever its exit code."""
+    command = [sys.executable, "-m", "fk_overlay.cli.main", "run", *words, "--out", str(folder / "run")]
+    whole = {**os.environ, "FK_OVERLAY_HOME": str(folder / "home"), **env}
+    done = subprocess.run(command, env=whole, capture_output=True, text=True, timeout=1500, check=False)
+    assert (folder / "run/report.json").is_file(), done.stdout + done.stderr
+    return Finished(folder / "run", done)
