@@ -7,5 +7,6 @@ from typing import Any
 from sglang.srt.layers.moe.moe_runner.triton_utils.moe_align_block_size import moe_align_block_size as engine_align
 
 
-def align(topk_ids: Any, block_size: int, num_experts: int, ignore_invalid_expert: bool = False) -> Any:
-    return engine_align(topk_ids, block_size, num_experts, ignore_invalid_expert)
+def align(*args: Any, **asked: Any) -> Any:
+    """Releases differ in their last parameter."""
+    return engine_align(*args, **asked)
