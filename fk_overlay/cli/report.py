@@ -9,9 +9,7 @@ import typer
 
 
 def report(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="The folder of a run; several give one table.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="The folder of a run; several give one table.")],
     html: Annotated[bool, typer.Option("--html", help="Write HTML.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
