@@ -11,15 +11,17 @@ import hashlib
 import json
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
+from fk_overlay import catalog
+from fk_overlay.contract import store
 from fk_overlay.core import Pack
-from fk_overlay.errors import PackError
+from fk_overlay.errors import PackError, UsageError
 
 LOCK_FILE = "pack.lock"
 IGNORED = frozenset({"__pycache__", LOCK_FILE})
@@ -73,6 +75,17 @@ def unchanged(folder: Path, expected: str) -> None:
     _refuse_writable_by_all(folder)
     if digest(folder) != expected:
         raise PackError(f"{folder} changed since the run was planned; start the run again")
+
+
+def lock(pack: Pack) -> Path:
+    """Write the lock of a pack as it lies there now, with the contracts of its tasks."""
+    tasks = catalog.tasks()
+    if unknown := sorted({patch.task for patch in pack.patches} - tasks.keys()):
+        raise UsageError(f"pack {pack.name!r}: no task called {', '.join(unknown)}; known: {', '.join(sorted(tasks))}")
+    contracts = {
+        patch.task: [asdict(contract) for contract in store.read(tasks[patch.task].folder)] for patch in pack.patches
+    }
+    return write_lock(pack, contracts)
 
 
 def write_lock(pack: Pack, contracts: Mapping[str, object]) -> Path:

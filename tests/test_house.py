@@ -20,7 +20,7 @@ FLOORS = (
     {"core", "errors"},
     {"contract", "stats", "lineage", "catalog", "packs", "plan", "environment"},
     {"engines", "overlay", "capture", "scoring", "integrity"},
-    {"serving", "bench", "report", "audit", "mini"},
+    {"serving", "compose", "bench", "report", "audit", "mini"},
     {"cli"},
 )
 """Rooms from the bottom up. A room imports from its own floor and from those below."""

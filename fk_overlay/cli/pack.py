@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,14 +35,8 @@ def lint(folder: Folder, engine: EngineName = "vllm") -> None:
 def lock(folder: Folder) -> None:
     """Write pack.lock: the hash of every file, and the contracts that the patches were written against."""
     from fk_overlay import catalog, packs
-    from fk_overlay.contract import store
 
-    pack = catalog.load_pack(folder)
-    contracts = {
-        patch.task: [asdict(contract) for contract in store.read(catalog.task(patch.task).folder)]
-        for patch in pack.patches
-    }
-    typer.echo(packs.write_lock(pack, contracts))
+    typer.echo(packs.lock(catalog.load_pack(folder)))
 
 
 @app.command()

@@ -85,7 +85,7 @@ def _run(
         raise typer.BadParameter(
             f"{folder} is not empty; to go on with the run in it: --resume {folder}", param_hint="--out"
         )
-    _stop_cleanly()
+    stop_cleanly()
     try:
         with Progress() as progress:
             found = judge.run(order, folder, progress.tell)
@@ -98,7 +98,7 @@ def _run(
     raise typer.Exit(max((verdict.exit_code for verdict in found), default=3))
 
 
-def _stop_cleanly() -> None:
+def stop_cleanly() -> None:
     """An interruption or a termination, even where the shell has them ignored, stops the engine and leaves a note."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fk_overlay.errors import PackError
+import sys
+from pathlib import Path
+
+from fk_overlay.errors import OverlayError, PackError
 from fk_overlay.overlay.loader import load_module
 from fk_overlay.plan import Plan
 
@@ -24,3 +27,15 @@ def opcheck(plan: Plan) -> int:
                 raise PackError(f"{file.name}: {operator} fails torch.library.opcheck: {error}") from error
             checked += 1
     return checked
+
+
+def main() -> None:
+    """``python -m fk_overlay.integrity.operators PLAN``: :func:`opcheck` in a process that may die of it."""
+    try:
+        opcheck(Plan.read(Path(sys.argv[1])))
+    except OverlayError as error:
+        sys.exit(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,8 @@ import platform
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -69,6 +70,24 @@ def run(order: Order, folder: Path, tell: Tell) -> list[Verdict]:
         RecordError: ``folder`` holds the record of another run.
         KeyboardInterrupt: after the running engine was stopped and the interruption was noted.
     """
+    with opened(order, folder) as (bench, done):
+        try:
+            _launches(order, bench, done, tell)
+        except KeyboardInterrupt:
+            bench.recorder.add("note", text="interrupted; go on with --resume")
+            raise
+        verdicts = judge_records(list(read(folder)), order.scenario)
+        bench.recorder.add_all([{"kind": "verdict", **asdict(verdict), "state": verdict.state} for verdict in verdicts])
+    return verdicts
+
+
+@contextmanager
+def opened(order: Order, folder: Path) -> Iterator[tuple[Bench, list[dict[str, Any]]]]:
+    """The run in ``folder``, begun or gone on with: what its launches have in common, and the records so far.
+
+    Raises:
+        ContractError, RecordError: as :func:`run`.
+    """
     version = order.engine.version()
     tasks = catalog.tasks()
     for arm in order.arms:
@@ -77,15 +96,7 @@ def run(order: Order, folder: Path, tell: Tell) -> list[Verdict]:
     with Recorder(folder) as recorder:
         if not done:
             recorder.add("run", **_header(order, version, folder))
-        bench = _bench(order, version, tasks, folder, recorder, done)
-        try:
-            _launches(order, bench, done, tell)
-        except KeyboardInterrupt:
-            recorder.add("note", text="interrupted; go on with --resume")
-            raise
-        verdicts = judge_records(list(read(folder)), order.scenario)
-        recorder.add_all([{"kind": "verdict", **asdict(verdict), "state": verdict.state} for verdict in verdicts])
-    return verdicts
+        yield _bench(order, version, tasks, folder, recorder, done), done
 
 
 def _launches(order: Order, bench: Bench, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
@@ -105,16 +116,16 @@ def _launches(order: Order, bench: Bench, done: Sequence[Mapping[str, Any]], tel
             tell(f"{slot.arm.name}, restart {slot.restart + 1} of {order.design.restarts}", slot.order, len(planned))
             problem = perform(bench, slot)
         if problem is None:  # also where the run was interrupted between a launch and its witness
-            problem = _witness(bench, slot, closed, len(planned), tell)
+            problem = witness(bench, slot, closed, len(planned), tell)
         if problem is not None:
             failed.add(slot.arm.name)
 
 
-def _witness(bench: Bench, slot: Slot, closed: Mapping[str, Any], total: int, tell: Tell) -> OverlayError | None:
+def witness(bench: Bench, slot: Slot, closed: Mapping[str, Any], total: int, tell: Tell) -> OverlayError | None:
     """Where counting in Python cannot show that the patch ran (compiled graphs, CUDA graphs), one launch per arm counts
     on the device."""
-    witness = Slot(slot.order, slot.restart, slot.arm, "witness")
-    if slot.restart > 0 or not slot.arm.packs or witness.name in closed:
+    counting = Slot(slot.order, slot.restart, slot.arm, "witness")
+    if slot.restart > 0 or not slot.arm.packs or counting.name in closed:
         return None
     receipts = [
         record for record in read(bench.folder) if record["kind"] == "receipt" and record["launch"] == slot.name
@@ -122,7 +133,7 @@ def _witness(bench: Bench, slot: Slot, closed: Mapping[str, Any], total: int, te
     if not needs_witness(receipts):
         return None
     tell(f"{slot.arm.name}, counting on the device", slot.order, total)
-    return perform(bench, witness)
+    return perform(bench, counting)
 
 
 def _bench(
@@ -222,15 +233,17 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
         "mode": order.mode,
         "design": asdict(order.design),
         "scenario": {key: value for key, value in asdict(order.scenario).items() if key != "folder"},
-        "arms": [
-            {"name": arm.name, "digest": arm.digest, "packs": [_described(pack, order.engine) for pack in arm.packs]}
-            for arm in order.arms
-        ],
+        "arms": [described(arm, order.engine) for arm in order.arms],
         "environment": _machine(),
         "command": sys.argv,
     }
     plain: dict[str, Any] = json.loads(json.dumps(header, default=str))
     return plain
+
+
+def described(arm: Arm, engine: Engine) -> dict[str, Any]:
+    """An arm as a run's record has it."""
+    return {"name": arm.name, "digest": arm.digest, "packs": [_described(pack, engine) for pack in arm.packs]}
 
 
 def _described(pack: Pack, engine: Engine) -> dict[str, Any]:

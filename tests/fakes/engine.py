@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Manner:
         sd: noise of the log speed between launches.
         fault: ``start`` or ``ready`` (does not start), ``dies``, ``hangs`` or ``interrupt`` (in the ``at``-th run, the
             warm-up being the first), ``rank`` (the last one does not report), ``unloaded``, ``error`` (in the receipt),
-            ``absent`` (no task in place), ``requests`` (the first one fails).
+            ``absent`` (no task in place), ``requests`` (the first one fails), ``wrong`` (other tokens come out on top).
         calls: what counts them: ``eager``, ``device`` (compiled, seen by a witness only) or ``never``.
     """
 
@@ -49,16 +49,20 @@ class Manner:
     kv_blocks: int = 100
     calls: str = "eager"
     config: Mapping[str, Any] = field(default_factory=lambda: {"attention.backend": "toy"})
+    log: str = ""
+    """What the engine's log says."""
 
 
 @dataclass
 class FakeEngine:
-    """See :class:`fk_overlay.engines.base.Engine`. ``manners`` are by launch name or arm; the launch's own win."""
+    """See :class:`fk_overlay.engines.base.Engine`. ``manners`` are by launch name or arm; the launch's own win. For a
+    launch that has none, ``behave`` tells its manner from its plan."""
 
     root: Path
     manners: dict[str, Manner] = field(default_factory=dict)
     sessions: list[FakeSession] = field(default_factory=list)
     name: str = "toy"
+    behave: Callable[[Plan], Manner] = lambda plan: Manner()
 
     def version(self) -> str:
         return VERSION
@@ -68,7 +72,8 @@ class FakeEngine:
 
     def start(self, launch: Launch) -> FakeSession:
         plan = Plan.read(launch.plan)
-        manner = self.manners.get(launch.name, self.manners.get(plan.arm, Manner()))
+        manner = self.manners.get(launch.name, self.manners.get(plan.arm) or self.behave(plan))
+        launch.log.write_text(manner.log)
         if manner.fault == "start":
             raise LaunchError("importing toy failed", log="ImportError: no toy")
         session = FakeSession(launch, plan, manner)
@@ -151,10 +156,9 @@ class FakeSession:
         arrivals = tuple(step * (number + 1) for number in range(len(tokens)))
         if not request.logprobs:
             return Trace(request.index, 0.0, arrivals, tokens)
-        count = len(tokens)
-        return Trace(
-            request.index, 0.0, arrivals, tokens, (-0.5,) * count, (1,) * count, tokens, margins=(2.0,) * count
-        )
+        count, wrong = len(tokens), self.manner.fault == "wrong"
+        top1 = tuple((token + wrong) % VOCABULARY for token in tokens)
+        return Trace(request.index, 0.0, arrivals, tokens, (-0.5,) * count, (1 + wrong,) * count, top1, (2.0,) * count)
 
     def _write(self, pid: int, rank: int | None, *, loaded: bool) -> None:
         """A process's receipt, in the layout of :class:`fk_overlay.overlay.receipts.Receipt`."""
