@@ -33,7 +33,7 @@ class Workshop:
     folder: Path
     tasks: str = "abcd"
     mode: Mode = "decide"
-    design: Design = field(default_factory=lambda: Design(3, 1))
+    design: Design = field(default_factory=lambda: Design(2, 1))
     head: str = ""
     files: dict[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)

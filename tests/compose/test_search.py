@@ -156,7 +156,7 @@ def cores_of(count: int) -> st.SearchStrategy[list[str]]:
     return st.lists(core, max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(1, 7).flatmap(lambda count: st.tuples(st.just(count), cores_of(count))), st.booleans())
 def test_no_larger_subset_holds_where_failures_only_grow(drawn: tuple[int, list[str]], traced: bool) -> None:
     count, broken = drawn
@@ -174,7 +174,7 @@ def test_no_larger_subset_holds_where_failures_only_grow(drawn: tuple[int, list[
     assert len(oracle.asked) <= 2**count - 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(1, 5).flatmap(lambda count: st.tuples(st.just(count), st.integers(0, 2 ** (2**count) - 1))))
 def test_any_rule_at_all_gives_a_subset_that_holds_and_cannot_be_grown(drawn: tuple[int, int]) -> None:
     count, bits = drawn
