@@ -19,7 +19,7 @@ from fk_overlay.core import Arm, Fingerprint, Pack, Patch, SeamName, Target, Tas
 from fk_overlay.errors import ContractError, FileError
 
 FORMAT = 1
-Purpose = Literal["timed", "witness", "capture", "production"]
+Purpose = Literal["timed", "witness", "capture", "profile", "production"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,21 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Profiling:
+    """What a profiled launch records.
+
+    Attributes:
+        watches: the targets that get ranges.
+        tool: ``torch``: torch's profiler with ranges. ``kernels``: the same without ranges, for launches whose calls
+            Python does not see. ``nvtx``: ranges for a profiler around the process.
+    """
+
+    folder: Path
+    watches: tuple[Watch, ...]
+    tool: Literal["torch", "kernels", "nvtx"] = "torch"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The orders of one process. ``receipts`` is None where nobody asks for proof; ``strict`` makes a changed function
     body an error (scoring) instead of a warning (production)."""
@@ -95,6 +110,7 @@ class Plan:
     swaps: tuple[Swap, ...] = ()
     strict: bool = True
     capture: Recording | None = None
+    profile: Profiling | None = None
 
     def write(self, path: Path) -> Path:
         path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1, default=str), encoding="utf-8")
@@ -207,17 +223,22 @@ def _revived(data: dict[str, Any]) -> Plan:
         )
         for swap in data.pop("swaps")
     )
-    receipts, capture = data.pop("receipts"), data.pop("capture")
-    recording = _recording(capture) if capture else None
-    return Plan(swaps=swaps, receipts=Path(receipts) if receipts else None, capture=recording, **data)
+    receipts, capture, profile = data.pop("receipts"), data.pop("capture"), data.pop("profile")
+    return Plan(
+        swaps=swaps,
+        receipts=Path(receipts) if receipts else None,
+        capture=Recording(**_watching(capture)) if capture else None,
+        profile=Profiling(**_watching(profile)) if profile else None,
+        **data,
+    )
 
 
-def _recording(data: dict[str, Any]) -> Recording:
+def _watching(data: dict[str, Any]) -> dict[str, Any]:
     found = tuple(
         Watch(each["task"], _target(each["target"]), tuple(each["values"]), _prints(each["expected"]))
         for each in data["watches"]
     )
-    return Recording(**{**data, "folder": Path(data["folder"]), "watches": found})
+    return {**data, "folder": Path(data["folder"]), "watches": found}
 
 
 def _target(data: dict[str, Any]) -> Target:

@@ -19,7 +19,7 @@ PACKAGE = CHECKOUT / "fk_overlay"
 FLOORS = (
     {"core", "errors"},
     {"contract", "stats", "lineage", "catalog", "packs", "plan", "environment"},
-    {"engines", "overlay", "capture", "scoring", "integrity"},
+    {"engines", "overlay", "capture", "profiling", "scoring", "integrity"},
     {"serving", "compose", "bench", "report", "audit", "mini"},
     {"cli"},
 )

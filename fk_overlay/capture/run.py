@@ -17,7 +17,7 @@ from fk_overlay.capture.recorder import RANKS, SIGNAL
 from fk_overlay.capture.signal import Signal, State
 from fk_overlay.contract.store import contract_for
 from fk_overlay.core import BASELINE, Arm, Request, Scenario, Task
-from fk_overlay.engines.base import Engine, Launch, Session
+from fk_overlay.engines.base import Engine, Launch
 from fk_overlay.engines.gpus import gpus
 from fk_overlay.errors import LaunchError, NotEngaged, UsageError
 from fk_overlay.overlay.receipts import processes
@@ -95,7 +95,7 @@ def _record(
     session = order.engine.start(launch)
     try:
         session.wait_ready(scenario.limits.start_s)
-        ranks, config = _ranks(launch)
+        ranks, config = ranks_of(launch)
         headline = scenario.headline_workload
         session.run(order.warm_up, headline, arrivals=None, timeout_s=scenario.limits.pass_s)
         overhead = {}
@@ -107,10 +107,10 @@ def _record(
                 result = session.run(requests[workload.name], workload, arrivals=None, timeout_s=scenario.limits.pass_s)
                 signal.say(State.PAUSED)
                 walls.append(result.wall_s)
-                _refuse_failed(workload.name, result.traces)
+                refuse_failed(workload.name, result.traces)
             overhead[workload.name] = dict(zip(("paused_s", "recording_s"), walls, strict=True))
         signal.say(State.FINISHED)
-        _wait_for(recording.folder / RANKS, ranks, session)
+        wait_for(recording.folder / RANKS, ranks)
     finally:
         session.stop()
     return overhead, config
@@ -121,7 +121,7 @@ def _resolved(order: Order, folder: Path) -> dict[str, Any]:
     session = order.engine.start(launch)
     try:
         session.wait_ready(order.scenario.limits.start_s)
-        return _ranks(launch)[1]
+        return ranks_of(launch)[1]
     finally:
         session.stop()
 
@@ -142,7 +142,7 @@ def _launch(order: Order, scenario: Scenario, folder: Path, recording: Recording
     )
 
 
-def _ranks(launch: Launch) -> tuple[list[int], dict[str, Any]]:
+def ranks_of(launch: Launch) -> tuple[list[int], dict[str, Any]]:
     """Every rank, and the configuration as the first reported it."""
     said = sorted(
         (each for each in processes(launch.receipts) if each["rank"] is not None), key=lambda each: int(each["rank"])
@@ -156,20 +156,22 @@ def _ranks(launch: Launch) -> tuple[list[int], dict[str, Any]]:
     return [each["rank"] for each in said], said[0]["config"]
 
 
-def _refuse_failed(workload: str, traces: Sequence[Any]) -> None:
+def refuse_failed(workload: str, traces: Sequence[Any]) -> None:
+    """Raises :class:`LaunchError` if a request failed."""
     failed = [trace for trace in traces if trace.error is not None or not trace.tokens]
     if failed:
         raise LaunchError(f"workload {workload!r}: {len(failed)} of {len(traces)} requests failed: {failed[0].error}")
 
 
-def _wait_for(folder: Path, ranks: Sequence[int], session: Session) -> None:
+def wait_for(folder: Path, ranks: Sequence[int], what: str = "cases") -> None:
+    """Return when every rank has written ``what``. Raises :class:`LaunchError` if one cannot, or takes too long."""
     deadline = time.monotonic() + FLUSH_S
     while missing := [rank for rank in ranks if not (folder / f"{rank}.json").is_file()]:
         for error in folder.glob("*.error"):
             said = error.read_text(encoding="utf-8")
-            raise LaunchError(f"rank {error.stem} could not write its cases: {said.splitlines()[-1]}", log=said)
+            raise LaunchError(f"rank {error.stem} could not write its {what}: {said.splitlines()[-1]}", log=said)
         if time.monotonic() > deadline:
-            raise LaunchError(f"ranks {missing} did not write their cases within {FLUSH_S:.0f} s", state="hung")
+            raise LaunchError(f"ranks {missing} did not write their {what} within {FLUSH_S:.0f} s", state="hung")
         time.sleep(0.05)
 
 

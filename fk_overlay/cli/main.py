@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fk_overlay import __version__
-from fk_overlay.cli import capture, check, compose, contract, pack, report, run, serve, task
+from fk_overlay.cli import capture, check, compose, contract, pack, profile, report, run, serve, task
 from fk_overlay.errors import OverlayError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("run")(run.run)
 app.command("selftest")(run.selftest)
 app.command("compose")(compose.compose)
 app.command("capture")(capture.capture)
+app.command("profile")(profile.profile)
 app.command("report")(report.report)
 app.command("check")(check.check)
 app.command("serve", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve.serve)

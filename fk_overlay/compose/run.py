@@ -108,6 +108,8 @@ class Work:
             else:
                 self._kept = kept
                 return
+        if self._trials.made and not self._losers:
+            self._trials.confirm()
 
     def _measure(self, kept: Subset) -> Round:
         number = len(self._rounds) + 1

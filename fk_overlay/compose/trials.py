@@ -94,6 +94,11 @@ class Trials:
             self._bench.recorder.add("trial", **asdict(trial))
         return Answer(trial.holds, trial.blamed, self._named(trial))
 
+    def confirm(self) -> None:
+        """Launch the baseline once more: where nothing holds, the engine itself may have stopped working meanwhile.
+        Raises :class:`LaunchError` if it did."""
+        self._check(self._launch(Slot(self._asked + 1, 1, Arm(BASELINE))))
+
     def pack(self, patches: Subset, name: str) -> Pack:
         """The pack with these patches alone, in the run's folder."""
         dropped = [patch for each, patch in self._patches.items() if each not in patches]
@@ -110,7 +115,9 @@ class Trials:
         return Arm(name, (self.pack(patches, name),))
 
     def _baseline(self) -> None:
-        closed = self._launch(Slot(0, 0, Arm(BASELINE)))
+        self._check(self._launch(Slot(0, 0, Arm(BASELINE))))
+
+    def _check(self, closed: Record) -> None:
         if closed["state"] != "ok":
             reason = f"the baseline does not run, so nothing can be held against it: {closed['reason']}"
             raise LaunchError(reason, state=closed["state"], log=closed.get("log_tail", ""))

@@ -22,6 +22,8 @@ class Launch:
         folder: where this launch keeps its plan, log and receipts.
         plan: the plan file that every engine process reads.
         digest: the arm's digest; keys the compile and kernel caches under ``cache``.
+        prefix: words before the engine's command, such as those of a profiler; its process then starts afresh.
+        patience_s: how long the process may take to end on its own when its input is closed.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Launch:
     plan: Path
     cache: Path
     digest: str
+    prefix: tuple[str, ...] = ()
+    patience_s: float = 5.0
 
     @property
     def log(self) -> Path:

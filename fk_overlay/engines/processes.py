@@ -36,14 +36,28 @@ def die_with_parent() -> None:
 class EngineProcess:
     """A process group of ours: an engine's front process and all that it starts."""
 
-    def __init__(self, popen: subprocess.Popen[bytes] | Forked, log: Path) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes] | Forked, log: Path, patience_s: float = 5.0) -> None:
         self.log = log
         self.popen = popen
+        self.patience_s = patience_s
         self.memory = MemoryWatch(popen.pid)
 
     @classmethod
-    def start(cls, command: Sequence[str], env: Mapping[str, str], log: Path, *, piped: bool = False) -> EngineProcess:
-        """Start a command whose output goes to ``log``; ``piped``: its input and output are pipes, errors go there."""
+    def start(
+        cls,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        *,
+        piped: bool = False,
+        patience_s: float = 5.0,
+    ) -> EngineProcess:
+        """Start a command whose output goes to ``log``.
+
+        Args:
+            piped: its input and output are pipes, errors go to the log.
+            patience_s: how long it may take to end on its own when its input is closed.
+        """
         with log.open("ab") as output:
             popen = subprocess.Popen(
                 command,
@@ -53,7 +67,7 @@ class EngineProcess:
                 stderr=output,
                 start_new_session=True,
             )
-        return cls(popen, log)
+        return cls(popen, log, patience_s)
 
     @classmethod
     def fork(cls, server: ForkServer, main: str, env: Mapping[str, str], log: Path) -> EngineProcess:
@@ -84,7 +98,7 @@ class EngineProcess:
         if self.popen.stdin:
             with contextlib.suppress(OSError):
                 self.popen.stdin.close()
-        if self.alive() and not _ended(self.popen, 0.0 if self.popen.stdin is None else 5.0):
+        if self.alive() and not _ended(self.popen, 0.0 if self.popen.stdin is None else self.patience_s):
             self.popen.send_signal(signal.SIGINT)
             _ended(self.popen, STOP_S)
         members.update((process.pid, process) for process in _group(self.popen.pid))

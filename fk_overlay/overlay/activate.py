@@ -27,6 +27,7 @@ from fk_overlay.overlay.witness import Witness
 from fk_overlay.plan import Plan, Swap, make
 
 if TYPE_CHECKING:
+    from fk_overlay.overlay.ranged import Ranged
     from fk_overlay.overlay.recorded import Recorded
 
 logger = logging.getLogger("fk_overlay")
@@ -92,6 +93,7 @@ class Overlay:
         self._watcher = Watcher()
         self._prepare: list[tuple[type, Callable[[Any], None] | None, list[int]]] = []
         self._capture = self._make_recorded()
+        self._profile = self._make_ranged()
 
     def enter(self) -> None:
         with self._or_die():
@@ -108,12 +110,16 @@ class Overlay:
                 self._arrange(swap, places)
             if self._capture is not None:
                 self._capture.arrange(self._watcher, self._or_die)
+            if self._profile is not None:
+                self._profile.arrange(self._watcher, self._or_die)
             os.register_at_fork(after_in_child=self._forked)
 
     def _became_rank(self, rank: int, size: int, config: dict[str, Any]) -> None:
         self.receipt.say(role=self.host.role(), rank=rank, world_size=size, config=config)
         if self._capture is not None:
             self._capture.recorder.begin(rank, size)
+        if self._profile is not None:
+            self._profile.profiler.begin(rank)
 
     def _forked(self) -> None:
         self.receipt.forked()
@@ -216,6 +222,13 @@ class Overlay:
         from fk_overlay.overlay.recorded import Recorded
 
         return Recorded(self.host, self.plan.capture)
+
+    def _make_ranged(self) -> Ranged | None:
+        if self.plan.profile is None:
+            return None
+        from fk_overlay.overlay.ranged import Ranged
+
+        return Ranged(self.host, self.plan.profile, self.plan.swaps)
 
     def _tally(self, place: Place) -> Tally:
         return self._tally_row(place.row)

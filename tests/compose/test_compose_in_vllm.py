@@ -17,7 +17,11 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 REPOSITORY = Path(__file__).parents[2]
 PACKS = REPOSITORY / "tests/packs"
-KERNELS = {"good.py": "identity/vllm_layers.py", "crashing.py": "crashing/kernel.py", "wrong.py": "wrong-sign/kernel.py"}
+KERNELS = {
+    "good.py": "identity/vllm_layers.py",
+    "crashing.py": "crashing/kernel.py",
+    "wrong.py": "wrong-sign/kernel.py",
+}
 SLOW = """
 import time
 

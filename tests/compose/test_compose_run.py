@@ -91,7 +91,8 @@ def test_a_pack_of_one_is_measured_against_the_baseline(shop: Workshop) -> None:
 
 def crash_log(shop: Workshop, task: str, arm: str) -> str:
     file = shop.folder / "packs" / arm / f"kernel_{task}.py"
-    return f'Traceback (most recent call last):\n  File "/engine.py", line 9, in step\n  File "{file}", line 2, in {task}\n'
+    frames = f'  File "/engine.py", line 9, in step\n  File "{file}", line 2, in {task}\n'
+    return "Traceback (most recent call last):\n" + frames
 
 
 def test_a_crash_is_blamed_by_its_traceback_and_needs_no_bisection(shop: Workshop) -> None:
@@ -319,6 +320,14 @@ def test_a_baseline_that_does_not_run_ends_it(shop: Workshop) -> None:
         with pytest.raises(LaunchError, match=r"the baseline does not run.*out of order|ended with code 1"):
             shop.compose(lambda patches: Manner() if patches else CRASH)
     assert shop.launched() == [""], "nor is it launched again when it goes on"
+
+
+def test_an_engine_that_stops_working_meanwhile_is_not_held_against_the_patches(shop: Workshop) -> None:
+    def behave(patches: Patches) -> Manner:
+        return CRASH if shop.engine.sessions else Manner()
+
+    with pytest.raises(LaunchError, match="the baseline does not run"):
+        shop.compose(behave)
 
 
 def test_a_pack_for_other_engines_only_is_refused(shop: Workshop) -> None:

@@ -37,8 +37,9 @@ class Sglang:
         if launch.scenario.driver == "offline":
             from fk_overlay.engines.offline.session import OfflineSession
 
-            command = [sys.executable, "-m", "fk_overlay.engines.sglang.offline_process"]
-            process = EngineProcess.start(command, environment(launch), launch.log, piped=True)
+            command = [*launch.prefix, sys.executable, "-m", "fk_overlay.engines.sglang.offline_process"]
+            patience = launch.patience_s
+            process = EngineProcess.start(command, environment(launch), launch.log, piped=True, patience_s=patience)
             return OfflineSession(process, arguments(launch), launch.scenario.model.tensor_parallel)
         from fk_overlay.engines.sglang.server import ServerSession
 

@@ -47,12 +47,19 @@ class Vllm:
         if launch.scenario.driver == "offline":
             from fk_overlay.engines.offline.session import OfflineSession
 
-            main = "fk_overlay.engines.vllm.offline_process:main"
-            process = EngineProcess.fork(self._fork_server(launch), main, environment(launch), launch.log)
+            process = self._offline(launch)
             return OfflineSession(process, arguments(launch), launch.scenario.model.tensor_parallel)
         from fk_overlay.engines.vllm.server import ServerSession
 
         return ServerSession(launch)
+
+    def _offline(self, launch: Launch) -> EngineProcess:
+        module = "fk_overlay.engines.vllm.offline_process"
+        if launch.prefix:
+            command = [*launch.prefix, sys.executable, "-m", module]
+            patience = launch.patience_s
+            return EngineProcess.start(command, environment(launch), launch.log, piped=True, patience_s=patience)
+        return EngineProcess.fork(self._fork_server(launch), f"{module}:main", environment(launch), launch.log)
 
     def _fork_server(self, launch: Launch) -> ForkServer:
         """vLLM imported once for all offline launches with the scenario's environment."""

@@ -80,3 +80,7 @@ def _step(token: int, ranked: dict[int, Any]) -> tuple[float, int, int, float]:
 
 def main() -> None:
     drive(LlmDriver)
+
+
+if __name__ == "__main__":
+    main()

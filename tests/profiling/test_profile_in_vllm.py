@@ -1,0 +1,69 @@
+"""A profile of the real vLLM with the tiny model: which task owns the time, and what a slow patch does to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="the real engine is what is tested here")
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+
+REPOSITORY = Path(__file__).parents[2]
+LAYERS, STEPS = 2, 64
+"""Of the model; of 16 requests, 8 at once, 32 tokens each."""
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("profile")
+    command = [sys.executable, "-m", "fk_overlay.cli.main", "profile", "--out", str(folder / "out")]
+    command += ["--scenario", str(REPOSITORY / "scenarios/tiny-llama.yaml")]
+    command += ["--patch", str(REPOSITORY / "tests/packs/slow")]
+    env = {**os.environ, "FK_OVERLAY_HOME": str(folder / "home")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=350, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "out/profile.json").read_text()), done.stdout
+
+
+@pytest.fixture(scope="module")
+def rows(profile: Any) -> dict[str, Any]:
+    return {row["task"]: row for row in profile[0]["eager"]["rows"]}
+
+
+def test_every_call_of_the_load_has_its_range(rows: dict[str, Any]) -> None:
+    assert rows["llama"]["calls"] == rows["vocab_parallel_embedding"]["calls"] == STEPS
+    assert rows["llama_mlp"]["calls"] == rows["silu_and_mul"]["calls"] == LAYERS * STEPS
+    assert rows["rms_norm"]["calls"] == (2 * LAYERS + 1) * STEPS
+
+
+def test_time_is_counted_once(profile: Any, rows: dict[str, Any]) -> None:
+    found = profile[0]["eager"]
+    assert found["clock"] == "cpu"
+    own = sum(row["own_ms"] for row in rows.values())
+    assert own + found["outside_ms"] + found["idle_ms"] == pytest.approx(found["window_ms"], rel=0.02)
+
+
+def test_a_task_contains_those_inside_it(rows: dict[str, Any]) -> None:
+    assert rows["llama"]["total_ms"] > rows["llama_decoder_layer"]["total_ms"] > rows["llama_mlp"]["total_ms"]
+    assert rows["llama_mlp"]["total_ms"] > rows["silu_and_mul"]["total_ms"]
+    assert any("linear" in part["name"] or "mm" in part["name"] for part in rows["linear"]["parts"])
+
+
+def test_the_slow_patch_shows_in_its_task_and_in_those_around_it(rows: dict[str, Any]) -> None:
+    """A thousand microseconds in each of its calls."""
+    mlp = rows["llama_mlp"]
+    assert mlp["after_total_ms"] - mlp["total_ms"] > 0.9 * LAYERS * STEPS
+    assert rows["llama"]["after_total_ms"] - rows["llama"]["total_ms"] > 0.9 * LAYERS * STEPS
+    assert any("fk_test_slow" in part["name"] for part in mlp["parts"])
+    assert rows["rms_norm"]["change"] < 1
+
+
+def test_the_table_says_so(profile: Any) -> None:
+    assert "llama_mlp" in profile[1]
+    assert "the load took" in profile[1]
