@@ -96,7 +96,7 @@ def by_name(kernels: Iterable[tuple[str, float]], learned: Usage, window_us: flo
         for task, share in shares.get(name, {OUTSIDE: 1.0}).items():
             usage.own[task, name].add(us * share)
             if task != OUTSIDE:
-                usage.total[task].add(us * share)
+                usage.total[task].us += us * share
     return usage
 
 

@@ -76,8 +76,8 @@ def require(tool: ToolName) -> str:
     if found is None:
         product, package = PARTS_OF[tool]
         raise UsageError(
-            f"--tool {tool} needs the binary {tool!r} of {product}, which is not on PATH: install the package {package} "
-            "of NVIDIA's CUDA repository, or add the folder bin of a CUDA toolkit to PATH"
+            f"--tool {tool} needs the binary {tool!r} of {product}, which is not on PATH: install the package {package}"
+            " from NVIDIA's CUDA repository, or add the folder bin of a CUDA toolkit to PATH"
         )
     return found
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Workshop, dropped
 from fakes.engine import Manner
+from workshop import Workshop, dropped
 
 from fk_overlay import catalog
 from fk_overlay.compose import run
