@@ -52,6 +52,8 @@ def compose(
     folder = resume or record or judge.new_folder(RUNS, found_scenario, (Arm(BASELINE), arm))
     if resume is None and folder.exists() and any(folder.iterdir()):
         raise typer.BadParameter(f"{folder} is not empty; to go on in it: --resume {folder}", param_hint="--record")
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise typer.BadParameter(f"{out} is not empty", param_hint="--out")
     stop_cleanly()
     try:
         with Progress() as progress:

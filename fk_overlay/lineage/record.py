@@ -15,6 +15,8 @@ torn last line and refuses damage anywhere else. What each kind holds:
              token, raw, nats), ranks (1 = top, k + 1 = outside the recorded k), top1 (tokens), margins
              (log-probability of the top token minus that of the second)
 ``verdict``  one :class:`fk_overlay.core.Verdict`
+``trial``    one subset of a pack in a composition: :class:`fk_overlay.compose.trials.Trial`
+``composition``  its end: :class:`fk_overlay.compose.outcome.Composition`
 ``note``     anything a reader should know, such as an interruption: text
 """
 
