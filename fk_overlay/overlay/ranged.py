@@ -30,6 +30,7 @@ class Ranged:
     def __init__(self, host: Host, order: Profiling, swaps: Collection[Swap]) -> None:
         self.profiler = Profiler(order)
         self._order = order
+        self._host = host
         self._root = host.source_root()
         self._models = {swap.target.path: swap for swap in swaps if swap.seam == "model"}
 
@@ -50,7 +51,10 @@ class Ranged:
             watcher.after(watch.target.module, place)
 
     def _place(self, module: ModuleType, watch: Watch) -> None:
-        name = watch.target.qualname
+        name, path = watch.target.qualname, watch.target.path
+        if watch.target.seam == "ir":
+            self._host.watch_ir(path, lambda live: self.profiler.ranged(watch.task, live))
+            return
         if watch.target.seam == "function":
             function.swap(module, name, self.profiler.ranged(watch.task, vars(module)[name]), UNCOUNTED)
             return

@@ -28,7 +28,7 @@ from fk_overlay.profiling.attribution import Usage, by_name, merged
 from fk_overlay.profiling.breakdown import Breakdown, breakdown, places_of
 
 Tell = Callable[[str], None]
-WATCHED = ("method", "function", "model")
+WATCHED = ("method", "function", "model", "ir")
 """Seams whose targets can have a range around them."""
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from capture.capture_toy import TARGETS, write_package
@@ -10,7 +11,7 @@ from overlay.toy_engine import write_pack
 from profile_toy import ToyEngine, forget
 
 from fk_overlay import catalog, packs
-from fk_overlay.capture.engine_facts import FACTS, EngineFacts
+from fk_overlay.capture.engine_facts import EngineFacts
 from fk_overlay.contract import store as contracts
 from fk_overlay.contract.definition import find
 from fk_overlay.core import BASELINE, Arm, Contract, Model, Request, Scenario, Task, Workload
@@ -30,8 +31,8 @@ class Layer:
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyEngine]:
-    facts = {**FACTS, "toy": EngineFacts({"eager": 1}, ())}
-    monkeypatch.setattr("fk_overlay.capture.engine_facts.FACTS", facts)
+    held = SimpleNamespace(FACTS=EngineFacts({"eager": 1}))
+    monkeypatch.setitem(sys.modules, "fk_overlay.engines.toy.capturing", held)
     monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path / "home"))
     root = tmp_path / "site"
     write_package(root)

@@ -80,7 +80,8 @@ class ToySession:
         self.ranged.arrange(watcher, nullcontext)
         if engine.listening:
             self.ranged.profiler.begin(0)
-        self.model = importlib.import_module(f"{PACKAGE}.layers").ModelForCausalLM()
+        self.layers = importlib.import_module(f"{PACKAGE}.layers")
+        self.model = self.layers.ModelForCausalLM()
         self.user = importlib.import_module(f"{PACKAGE}.user")
 
     def wait_ready(self, timeout_s: float) -> None:
@@ -93,7 +94,7 @@ class ToySession:
         self, requests: Sequence[Request], workload: Workload, *, arrivals: Sequence[float] | None, timeout_s: float
     ) -> PassResult:
         for request in requests:
-            self.user.double(self.model(torch.ones(len(request.prompt))))
+            self.layers.negative(self.user.double(self.model(torch.ones(len(request.prompt)))))
         error = self._engine.error
         return PassResult(tuple(Trace(each.index, 0.0, (1.0,), (7,), error=error) for each in requests), 1.0)
 

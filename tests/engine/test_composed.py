@@ -7,16 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.real_engine import PACKS, REPOSITORY, only
 
-pytest.importorskip("vllm", reason="the real engine is what is tested here")
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+from fk_overlay import catalog, packs
 
-REPOSITORY = Path(__file__).parents[2]
-PACKS = REPOSITORY / "tests/packs"
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), only("vllm")]
 KERNELS = {
     "good.py": "identity/vllm_layers.py",
     "crashing.py": "crashing/kernel.py",
@@ -78,8 +76,6 @@ def test_every_other_one_is_dropped_for_what_it_does(composed: Any) -> None:
 
 
 def test_the_repaired_pack_is_locked_and_holds_what_stays(composed: Any) -> None:
-    from fk_overlay import catalog, packs
-
     pack = packs.trusted(catalog.load_pack(composed[0] / "repaired"))
     assert [patch.task for patch in pack.patches] == ["rms_norm"]
     assert packs.read_lock(pack) is not None
