@@ -129,6 +129,20 @@ class Case:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call cannot do without, whoever computes it: the roofline's two axes.
+
+    Attributes:
+        read, written: bytes that must cross the memory bus at least once.
+        flops: floating point operations, a multiplication and an addition counting two.
+    """
+
+    read: int
+    written: int
+    flops: int = 0
+
+
 # ------------------------------------------------------------------------------------------------ patches
 
 

@@ -60,5 +60,17 @@ class NotEngaged(LaunchError):
         super().__init__(message, state="not_engaged")
 
 
+class ArmFailed(LaunchError):
+    """One arm of a bench ended, hung, or said what it cannot mean.
+
+    Attributes:
+        guard: the guard that noticed; empty where there was nothing to guard.
+    """
+
+    def __init__(self, message: str, *, state: str = "crashed", log: str = "", guard: str = "") -> None:
+        super().__init__(message, state=state, log=log)
+        self.guard = guard
+
+
 class RecordError(OverlayError):
     """A run's record is missing, damaged, or belongs to another run."""

@@ -75,7 +75,7 @@ def drawn_by(seed: str) -> Draw:
         dtype = getattr(torch, argument.dtype)
         if dtype.is_floating_point:
             mean, std = (moments.mean, moments.std) if moments else (0.0, 1.0)
-            return (torch.randn(argument.shape, generator=generator) * std + mean).to(dtype)
+            return (torch.randn(argument.shape, generator=generator, dtype=torch.float32) * std + mean).to(dtype)
         low, high = (int(moments.low), int(moments.high)) if moments else (0, 0)
         return torch.randint(low, high + 1, argument.shape, generator=generator).to(dtype)
 

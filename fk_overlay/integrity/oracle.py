@@ -15,6 +15,12 @@
 ``canonical(case, results)`` (optional)
     Brings results, a tuple of tensors, into a form that does not depend on what the target is free to choose, such as
     the order of equal routes. Candidate and oracle are both brought into it before they are compared.
+``fresh(module, arguments, seed)`` (optional)
+    Draws arguments whose values steer the work, by name, from ``arguments`` as they were captured: other values of the
+    same shapes, as a model could give them, without ties that a rounding decides. The bench needs it where another
+    order of the captured rows is no new input.
+``cost(case)`` (optional)
+    The :class:`fk_overlay.core.Cost` of a call: bytes that must be read and written once, and arithmetic operations.
 ``UNUSED`` (optional)
     Names of arguments whose values do not steer the result, such as scratch buffers.
 ``INFINITE`` (optional)
@@ -29,7 +35,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from fk_overlay.core import Case, Task
+from fk_overlay.core import Case, Cost, Task
 from fk_overlay.errors import FileError
 
 FILE = "reference.py"
@@ -45,6 +51,8 @@ class Oracle:
     unused: frozenset[str] = frozenset()
     infinite: bool = False
     dialects: Mapping[str, Callable[..., Case]] = field(default_factory=dict)
+    fresh: Callable[..., Mapping[str, Any]] | None = None
+    cost: Callable[[Case], Cost] | None = None
 
     def restated(self, engine: str, case: Case) -> Case:
         """A call as the engine makes it, in the oracle's own words. Raises :class:`ValueError` if the oracle cannot
@@ -80,6 +88,8 @@ def load_oracle(task: Task) -> Oracle:
         unused=frozenset(getattr(module, "UNUSED", ())),
         infinite=getattr(module, "INFINITE", False),
         dialects={engine: restate for engine, restate in spoken.items() if callable(restate)},
+        fresh=getattr(module, "fresh", None),
+        cost=getattr(module, "cost", None),
     )
 
 

@@ -1,0 +1,204 @@
+"""One timed call: eager, compiled, or the replay of a CUDA graph. The clock is fixed when an arm is opened: the host's
+on a CPU, CUDA events on a GPU; neither ever stands in for the other.
+
+On a GPU the L2 cache is flushed before each eager call (twice its size is overwritten, persisting lines are reset);
+graphs cannot be flushed inside, so their buffers rotate over five times its size (see :class:`Graphs`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from fk_overlay.bench.inputs import Made
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Mode = Literal["eager", "compile", "graph"]
+FLUSH, ROTATE = 2, 5
+"""Multiples of the L2 cache that are overwritten before an eager call, and that a graph's buffers rotate over."""
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call and what the arm says of it.
+
+    Attributes:
+        seconds: by the declared clock.
+        late_s: between the end of the stream's work and that of the device's; 0 on a CPU.
+    """
+
+    result: Any
+    seconds: float
+    late_s: float = 0.0
+
+
+class Caller(Protocol):
+    clock: str
+
+    def __call__(self, made: Made) -> Called: ...
+
+
+class OnHost:
+    """Timed by the host's clock."""
+
+    clock = "host"
+
+    def __init__(self, function: Function) -> None:
+        self._function, self._now = function, time.perf_counter_ns
+
+    def __call__(self, made: Made) -> Called:
+        began = self._now()
+        result = self._function(*made.args, **made.kwargs)
+        return Called(result, (self._now() - began) * 1e-9)
+
+
+class OnDevice:
+    """Timed by events on the current stream, the cache cold. The device-wide end is looked at too: work on another
+    stream does not hold up the stop event."""
+
+    clock = "cuda_events"
+
+    def __init__(self, function: Function) -> None:
+        import torch
+
+        self._function, self._now = function, time.perf_counter
+        self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self._flush = Flush()
+
+    def __call__(self, made: Made) -> Called:
+        import torch
+
+        self._flush()
+        self._begin.record()
+        result = self._function(*made.args, **made.kwargs)
+        self._end.record()
+        self._end.synchronize()
+        stream_done = self._now()
+        torch.cuda.synchronize()
+        late = self._now() - stream_done
+        return Called(result, self._begin.elapsed_time(self._end) * 1e-3, late)
+
+
+class Flush:
+    """Overwrites twice the L2 cache and takes back what was reserved in it."""
+
+    def __init__(self) -> None:
+        import torch
+
+        size = FLUSH * l2_bytes()
+        self._memory = torch.empty(size, dtype=torch.uint8, device="cuda")
+        self._reset = _persisting_reset()
+
+    def __call__(self) -> None:
+        self._reset()
+        self._memory.zero_()
+
+
+class Graphs:
+    """Replays of CUDA graphs, each captured on buffers of its own, as many as exceed five times the L2 cache together.
+
+    A call copies its inputs into the next graph's buffers. What the graph returns lies in the graph's own memory; it is
+    poisoned through the results of the capture before each replay.
+    """
+
+    clock = "cuda_events"
+
+    def __init__(self, function: Function, make: Callable[[int], Made], nbytes: int) -> None:
+        import torch
+
+        self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self._now = time.perf_counter
+        self._turn = 0
+        self._held = [self._captured(function, make(number)) for number in range(rotation(nbytes))]
+
+    def __call__(self, made: Made) -> Called:
+        import torch
+
+        graph, buffers, result = self._held[self._turn % len(self._held)]
+        self._turn += 1
+        for path, tensor in made.tensors.items():
+            buffers.tensors[path].copy_(tensor)
+        torch.cuda.synchronize()
+        self._begin.record()
+        graph.replay()
+        self._end.record()
+        self._end.synchronize()
+        stream_done = self._now()
+        torch.cuda.synchronize()
+        late = self._now() - stream_done
+        for path, tensor in made.tensors.items():  # what the graph wrote to its buffers is what the call wrote
+            tensor.copy_(buffers.tensors[path])
+        return Called(result, self._begin.elapsed_time(self._end) * 1e-3, late)
+
+    def results(self) -> list[Any]:
+        """What the next graph will write its results to."""
+        return [self._held[self._turn % len(self._held)][2]]
+
+    @staticmethod
+    def _captured(function: Function, buffers: Made) -> tuple[Any, Made, Any]:
+        import torch
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                function(*buffers.args, **buffers.kwargs)
+        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = function(*buffers.args, **buffers.kwargs)
+        return graph, buffers, result
+
+
+def rotation(nbytes: int) -> int:
+    """How many sets of buffers exceed the L2 cache five times, at least two, at most 256."""
+    return max(2, min(256, -(-ROTATE * l2_bytes() // max(1, nbytes))))
+
+
+def caller(function: Function, mode: Mode, device: str, make: Callable[[int], Made], nbytes: int) -> Caller:
+    """How calls are made in this mode on this device.
+
+    Args:
+        make: buffers for a graph, by number; nbytes: of one call's arguments and results.
+    """
+    import torch
+
+    if mode == "graph":
+        return Graphs(function, make, nbytes)
+    if mode == "compile":
+        function = torch.compile(function, fullgraph=True)
+    return OnDevice(function) if device.startswith("cuda") else OnHost(function)
+
+
+def l2_bytes() -> int:
+    import torch
+
+    return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
+
+
+def _persisting_reset() -> Callable[[], Any]:
+    """``cudaCtxResetPersistingL2Cache`` of the runtime that torch has loaded."""
+    import ctypes
+
+    import torch
+
+    runtime = ctypes.CDLL(f"libcudart.so.{str(torch.version.cuda).partition('.')[0]}")
+    reset: Callable[[], Any] = runtime.cudaCtxResetPersistingL2Cache
+    return reset
+
+
+def poison(specs: list[tuple[tuple[int, ...], Any]], device: str, value: float | None, copies: int = 3) -> None:
+    """Fill memory of the results' sizes and give it back: what a call allocates next holds ``value`` (None: NaN)."""
+    import torch
+
+    held: list[Tensor] = []
+    for shape, dtype in specs:
+        real = dtype.is_floating_point
+        filler = (float("nan") if value is None else value) if real else int(value or 0)
+        held += [torch.full(shape, filler, dtype=dtype, device=device) for _ in range(copies)]

@@ -1,0 +1,89 @@
+"""What a call must give: the task's oracle in float64, on the parent's own inputs, in the parent's memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from fk_overlay.bench.inputs import Inputs, Made, Ticket
+from fk_overlay.bench.subject import inputs_of
+from fk_overlay.capture import store
+from fk_overlay.capture.values import stand_in
+from fk_overlay.core import Case, Cost, Task
+from fk_overlay.integrity.calls import changed, named, results_of
+from fk_overlay.integrity.oracle import Oracle, load_oracle
+from fk_overlay.integrity.weights import fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One call's expected results, canonical, in float64, and the call in the oracle's words."""
+
+    call: Case
+    results: tuple[Tensor, ...]
+    made: Made
+
+
+class Expected:
+    """The oracle of one case.
+
+    Raises:
+        ValueError: (of :meth:`of`) the oracle cannot judge such a call.
+    """
+
+    def __init__(self, task: Task, case: store.Case, snapshot: int, device: str) -> None:
+        self.task, self.case = task, case
+        self.oracle: Oracle = load_oracle(task)
+        self._built: dict[str, Any] = {}
+        self._tensors: dict[str, Tensor] = {}
+        self._values = case.values(snapshot, device=device, build=self._build)
+        self.inputs: Inputs = inputs_of(case, snapshot, self._values, task, self.oracle)
+        self._module = _double(self._values.module)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Fingerprints of the recorded weights, by recipe and dotted path."""
+        return {name: fingerprint(tensor) for name, tensor in self._tensors.items()}
+
+    def cost(self) -> Cost | None:
+        """What a call of this case cannot do without, if the task says so."""
+        if self.oracle.cost is None:
+            return None
+        return self.oracle.cost(
+            self.oracle.restated(self.case.engine, Case(self._values.module, self._values.args, self._values.kwargs))
+        )
+
+    def of(self, ticket: Ticket) -> Truth:
+        """The expected results of one call. The oracle runs in float64, its arguments are as the target gets them."""
+        import torch
+
+        with torch.inference_mode():
+            made = self.inputs.make(replace(ticket, reuse=False))
+            call = self.restated(made)
+            precise = {name: _double(value) for name, value in named(self.oracle, call).items()}
+            results = self.oracle.canonical(call, results_of(self.oracle, precise))
+        return Truth(call, results, made)
+
+    def canonical(self, call: Case, results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Results in the form in which they are compared; as they are, where they cannot be brought into it."""
+        try:
+            return self.oracle.canonical(call, results)
+        except (ValueError, IndexError, RuntimeError, TypeError):
+            return results
+
+    def restated(self, made: Made) -> Case:
+        return self.oracle.restated(self.case.engine, Case(self._module, made.args, made.kwargs))
+
+    def _build(self, recipe: Any, tensors: Any) -> Any:
+        name = next(name for name, known in self.case.modules.items() if known is recipe)
+        self._tensors.update({f"{name}/{path}": tensor for path, tensor in tensors.items()})
+        self._built[name] = stand_in(recipe, tensors)
+        return self._built[name]
+
+
+def _double(value: Any) -> Any:
+    """Floating point tensors in float64; of a module too, whose stand-in is copied."""
+    return changed(value, lambda path, tensor: tensor.double() if tensor.is_floating_point() else tensor)

@@ -1,0 +1,236 @@
+"""The inputs of one call, made from a number that nobody knows before the call is due.
+
+Parent and arm make the same values from the same number, each in its own memory. So no input travels, the next one
+cannot exist before the last result was taken, and what an arm does to its own copy changes nothing that it is judged
+by: a result is held against the parent's inputs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from fk_overlay.capture.signature import Argument
+from fk_overlay.capture.values import Values
+from fk_overlay.integrity.calls import changed, tensors
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+PADS, PAD = 4, 256
+"""A memory begins 0 to 3 times 256 bytes into its block, so that its address says nothing about the call."""
+FEW = 1000
+"""A twist draws one element in so many anew, at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What the inputs of one call are made from.
+
+    Attributes:
+        seed: 63 bits, secret until the call is due.
+        twist: if not 0, the inputs of ``seed`` with a few elements drawn anew from it.
+        rows: leading rows of every tensor; 0 for all.
+        reuse: put the values into the memory of the last call, so that equal addresses mean nothing either.
+        poison: what the memory of results holds before the call; None for NaN.
+    """
+
+    seed: int
+    twist: int = 0
+    rows: int = 0
+    reuse: bool = False
+    poison: float | None = None
+
+    def said(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Arguments of one call. ``tensors``: every tensor in them by dotted path; modules' own are not among them."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: Mapping[str, Tensor]
+
+
+Fresh = Callable[[Mapping[str, Any], int], Mapping[str, "Tensor"]]
+"""``fresh(arguments by name, seed)`` draws arguments that steer the work, see :mod:`fk_overlay.integrity.oracle`."""
+
+
+class Inputs:
+    """Makes the arguments of one case's calls.
+
+    Args:
+        values: the case as it was captured; its module is left alone.
+        signature: describes the arguments of ``values``, in the same order.
+        steering: names of arguments whose values steer the work.
+        poisoned: names of arguments that are only written to.
+        fresh: draws the steering ones; without it rows of the captured values are put in another order and scaled.
+    """
+
+    def __init__(
+        self,
+        values: Values,
+        signature: Sequence[Argument],
+        steering: Sequence[str] = (),
+        poisoned: Sequence[str] = (),
+        fresh: Fresh | None = None,
+    ) -> None:
+        self._given = list(_given(values, signature))
+        self._steering, self._poisoned, self._fresh = frozenset(steering), frozenset(poisoned), fresh
+        held = {argument.name: value for argument, value in self._given if argument.kind != "module"}
+        self._held = held
+        self._base = tensors(held)
+        self._spread = {path: _spread(tensor) for path, tensor in self._base.items() if tensor.is_floating_point()}
+        self._memory: dict[int, Tensor] = {}
+        self.rows = _rows(self._base, signature)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.untyped_storage().nbytes() for tensor in self._base.values())
+
+    def make(self, ticket: Ticket) -> Made:
+        memory = self._allocate(ticket)
+        made = {path: self._view(memory, tensor, ticket.rows) for path, tensor in self._base.items()}
+        for path, value in self._values(ticket).items():
+            made[path].copy_(value[: ticket.rows] if ticket.rows else value)
+        self._memory = memory
+        structure = changed(self._held, lambda path, _: made[path])
+        given = [(argument, structure.get(argument.name, value)) for argument, value in self._given]
+        args = tuple(value for argument, value in given if not argument.keyword)
+        return Made(args, {argument.name: value for argument, value in given if argument.keyword}, made)
+
+    def spoil(self, ticket: Ticket) -> None:
+        """Overwrite the memory of the last call."""
+        for held in self._memory.values():
+            held.fill_(ticket.seed % 251)
+
+    def _allocate(self, ticket: Ticket) -> dict[int, Tensor]:
+        import torch
+
+        if ticket.reuse and self._memory:
+            return self._memory
+        memory = {}
+        offsets = random.Random(ticket.seed)
+        for tensor in self._base.values():
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in memory:
+                pad = PAD * offsets.randrange(PADS)
+                block = torch.zeros(storage.nbytes() + pad, dtype=torch.uint8, device=tensor.device)
+                memory[storage.data_ptr()] = block[pad:]
+        return memory
+
+    def _view(self, memory: Mapping[int, Tensor], tensor: Tensor, rows: int) -> Tensor:
+        import torch
+
+        block = memory[tensor.untyped_storage().data_ptr()]
+        offset = block.storage_offset() // tensor.itemsize + tensor.storage_offset()
+        shape = (rows, *tensor.shape[1:]) if rows else tensor.shape
+        empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        return empty.set_(block.untyped_storage(), offset, shape, tensor.stride())
+
+    def _values(self, ticket: Ticket) -> dict[str, Tensor]:
+        import torch
+
+        if not self._base:
+            return {}
+        style = random.Random(ticket.seed).choice(("drawn", "shuffled"))
+        generator = torch.Generator(next(iter(self._base.values())).device).manual_seed(ticket.seed)
+        given = {} if self._fresh is None else dict(self._fresh(self._held, ticket.seed))
+        values, order = {}, None
+        for path, base in self._base.items():
+            name = path.partition(".")[0]
+            if name in self._poisoned:
+                values[path] = _poison(base, ticket.poison)
+            elif path in given:
+                values[path] = given[path].to(base.device, base.dtype)
+            elif name in self._steering:
+                order = _order(base, generator) if order is None or len(order) != len(base) else order
+                values[path] = _reordered(base, order, generator)
+            else:
+                values[path] = self._ordinary(path, base, style, generator)
+        return self._twisted(values, ticket) if ticket.twist else values
+
+    def _ordinary(self, path: str, base: Tensor, style: str, generator: Generator) -> Tensor:
+        import torch
+
+        if base.is_floating_point() and style == "drawn":
+            mean, std = self._spread[path]
+            normal = torch.randn(base.shape, generator=generator, device=base.device, dtype=torch.float32)
+            return (normal * std + mean).to(base.dtype)
+        if base.is_floating_point() or base.dtype == torch.bool:
+            order = torch.randperm(base.numel(), generator=generator, device=base.device)
+            return base.flatten()[order].reshape(base.shape)
+        low, high = (int(base.min()), int(base.max())) if base.numel() else (0, 0)
+        return torch.randint(low, high + 1, base.shape, generator=generator, device=base.device).to(base.dtype)
+
+    def _twisted(self, values: dict[str, Tensor], ticket: Ticket) -> dict[str, Tensor]:
+        """A near-duplicate: one element in :data:`FEW` of the ordinary tensors is another."""
+        import torch
+
+        generator = torch.Generator(next(iter(values.values())).device).manual_seed(ticket.twist)
+        for path, value in values.items():
+            if path in self._spread and path.partition(".")[0] not in self._steering | self._poisoned:
+                few = max(1, value.numel() // FEW)
+                where = torch.randint(value.numel(), (few,), generator=generator, device=value.device)
+                drawn = self._ordinary(path, value, "drawn", generator).flatten()
+                flat = value.flatten()
+                flat[where] = drawn[where]
+                values[path] = flat.reshape(value.shape)
+        return values
+
+
+def _given(values: Values, signature: Sequence[Argument]) -> Iterator[tuple[Argument, Any]]:
+    positional = iter(values.args)
+    for argument in signature:
+        yield argument, values.kwargs[argument.name] if argument.keyword else next(positional)
+
+
+def _rows(base: Mapping[str, Tensor], signature: Sequence[Argument]) -> int:
+    """The number of rows that all tensors share and that no scalar depends on; 0 if there is none above 1."""
+    lengths = {len(tensor) if tensor.dim() else 0 for tensor in base.values()}
+    scalars = {part.scalar for argument in signature for _, part in argument.walk() if part.kind == "scalar"}
+    length = lengths.pop() if len(lengths) == 1 else 0
+    return length if length > 1 and length not in scalars else 0
+
+
+def _spread(tensor: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of the finite elements; 0 and 1 where they say nothing."""
+    import torch
+
+    values = tensor.double().flatten()
+    values = values[torch.isfinite(values)]
+    if values.numel() < 2 or float(values.std()) == 0:
+        return 0.0, 1.0
+    return float(values.mean()), float(values.std())
+
+
+def _order(base: Tensor, generator: Generator) -> Tensor:
+    import torch
+
+    return torch.randperm(len(base) if base.dim() else 1, generator=generator, device=base.device)
+
+
+def _reordered(base: Tensor, order: Tensor, generator: Generator) -> Tensor:
+    """Captured rows in another order; those of floats scaled a little too, which keeps the order within a row."""
+    import torch
+
+    if not base.dim():
+        return base
+    rows = base[order]
+    if not base.is_floating_point() or base.dim() < 2:
+        return rows
+    shape = (len(rows), *(1 for _ in base.shape[1:]))
+    scale = torch.rand(shape, generator=generator, device=base.device, dtype=torch.float32) + 0.5
+    return (rows.float() * scale).to(base.dtype)
+
+
+def _poison(base: Tensor, poison: float | None) -> Tensor:
+    import torch
+
+    if base.is_floating_point():
+        return torch.full_like(base, float("nan") if poison is None else poison)
+    return torch.full_like(base, 0 if poison is None else int(poison))

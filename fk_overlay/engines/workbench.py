@@ -1,0 +1,62 @@
+"""What the bench asks of an engine: an environment in which its layers can be built and called one by one, and a layer
+built from the recipe that a capture recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fk_overlay.capture.signature import Module
+from fk_overlay.engines import rebuild
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Workbench(Protocol):
+    """One engine's. Found as ``fk_overlay.engines.<name>.workbench:WORKBENCH`` and used in a process of its own."""
+
+    preloaded: tuple[str, ...]
+    """Modules that every arm needs; imported once, before arms are forked."""
+
+    def env(self) -> Mapping[str, str]:
+        """Environment variables of the arms, beyond the caller's."""
+
+    def opened(self, folder: Path, dtype: str) -> AbstractContextManager[None]:
+        """The engine's configuration and groups of one rank, for as long as the arm lives.
+
+        Args:
+            folder: an empty one of the arm's own.
+            dtype: the captured model's, such as ``bfloat16``.
+        """
+
+    def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
+        """A module like the one that was recorded, with these weights. Raises
+        :class:`fk_overlay.errors.EngineError` if it cannot be built."""
+
+    def attach(self, owner: Any, module: Any) -> None:
+        """``module`` is an argument of ``owner``'s method: let ``owner`` do to it what the engine lets it do after
+        weights are loaded."""
+
+
+class Plain:
+    """Of an engine that needs no environment: modules are built by their constructors."""
+
+    preloaded: tuple[str, ...] = ("torch",)
+
+    def env(self) -> Mapping[str, str]:
+        return {}
+
+    def opened(self, folder: Path, dtype: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
+        return rebuild.build(recipe, tensors)
+
+    def attach(self, owner: Any, module: Any) -> None:
+        return None
+
+
+WORKBENCH = Plain()

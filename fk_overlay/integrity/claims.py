@@ -1,0 +1,54 @@
+"""Whether the times that an arm claims fit what the parent's own clock saw from outside.
+
+An arm's clock lives beside the candidate. The parent sees each call from its signal to its answer: the call, and the
+copying of its results, which is the same in both arms. So what the candidate claims to save must be saved there too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from fk_overlay.integrity.guards import Rejection
+from fk_overlay.stats.pairs import half_width
+
+SHARE = 0.5
+"""Part of a claimed saving that the parent's clock must see."""
+LATE_S = 50e-6
+"""Work on other streams that ends so much later than the baseline's counts as left behind."""
+
+
+def impossible(seconds: float, wall_s: float) -> Rejection | None:
+    """One call's claim: positive, and no longer than it took."""
+    if not math.isfinite(seconds) or seconds <= 0 or seconds > wall_s:
+        return Rejection("g.outproc", f"a call claims {seconds:.3g} s, it took {wall_s:.3g} s by the parent's clock")
+    return None
+
+
+def unseen_saving(claimed: Sequence[float], walls: Sequence[float]) -> Rejection | None:
+    """A saving that the parent's clock does not see.
+
+    Args:
+        claimed: of every round, the baseline's median time less the candidate's, in seconds; ``walls``: the same by the
+            parent's clock.
+    """
+    said, seen = sum(claimed) / len(claimed), sum(walls) / len(walls)
+    if len(walls) < 2 or said <= 0:
+        return None
+    spread = math.sqrt(sum((wall - seen) ** 2 for wall in walls) / (len(walls) - 1))
+    most = seen + half_width(spread, len(walls))
+    if most >= SHARE * said:
+        return None
+    return Rejection(
+        "g.outproc",
+        f"it claims to save {1e6 * said:.3g} us a call, of which the parent's clock saw {1e6 * seen:.3g} us, at most "
+        f"{1e6 * most:.3g} us",
+    )
+
+
+def left_behind(late_s: float, baseline_late_s: float) -> Rejection | None:
+    """Work that the device still does when the stream is done; medians of timed calls, in seconds."""
+    more = late_s - baseline_late_s
+    if more <= LATE_S:
+        return None
+    return Rejection("g.device_sync", f"the device works on for {1e6 * more:.0f} us after the call's stream is done")

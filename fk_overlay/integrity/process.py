@@ -1,0 +1,154 @@
+"""What a process could change about itself to look faster or righter than it is: functions that measure and compare,
+flags that trade precision for speed, and helpers it starts. Taken before a candidate is imported and after its last
+call; the two are compared in another process.
+"""
+
+from __future__ import annotations
+
+import _thread
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import psutil
+
+GUARDED: Mapping[str, tuple[str, ...]] = {
+    "time": (
+        "perf_counter",
+        "perf_counter_ns",
+        "monotonic",
+        "monotonic_ns",
+        "time",
+        "time_ns",
+        "process_time",
+        "sleep",
+    ),
+    "hashlib": ("sha256",),
+    "json": ("dumps", "loads"),
+    "os": ("write", "read", "fork", "_exit"),
+    "torch": ("allclose", "equal", "isclose", "empty", "zeros", "full", "randn", "randint", "randperm", "frombuffer"),
+    "torch.testing": ("assert_close",),
+    "torch.cuda": ("synchronize", "Event", "current_stream", "is_current_stream_capturing"),
+    "torch.cuda.Event": ("record", "elapsed_time", "synchronize", "query"),
+    "torch.Tensor": ("copy_", "clone", "cpu", "to", "data_ptr", "set_", "fill_", "untyped_storage", "__eq__"),
+}
+"""Modules and classes, and their functions that timing and comparing rest on."""
+OURS = ("bench.calling", "bench.inputs", "bench.returned", "bench.channel", "bench.worker", "integrity.process")
+"""Our own modules in an arm's process; all their functions are guarded."""
+NETWORK = frozenset({"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo"})
+STARTING = frozenset({"os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "subprocess.Popen"})
+THREAD = "start of a thread"
+"""Events of Python's audit, and one more, that no timed call has a reason for; before, a kernel may be compiled."""
+
+
+def fingerprints() -> dict[str, str]:
+    """Identity and code of every guarded function, by name."""
+    found = {}
+    for owner_name, names in GUARDED.items():
+        owner = _reached(owner_name)
+        if owner is not None:
+            found.update({f"{owner_name}.{name}": _print(getattr(owner, name, None)) for name in names})
+    for short in OURS:
+        module = sys.modules.get(f"fk_overlay.{short}")
+        if module is not None:
+            found.update({f"{short}.{name}": _print(held) for name, held in _functions(module)})
+    return found
+
+
+def flags() -> dict[str, str]:
+    """Settings of torch and of Python that change what is computed, or how fast."""
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    return {
+        "default dtype": str(torch.get_default_dtype()),
+        "float32 matmul precision": torch.get_float32_matmul_precision(),
+        "cuda.matmul.allow_tf32": str(matmul.allow_tf32),
+        "cuda.matmul.allow_bf16_reduced_precision_reduction": str(matmul.allow_bf16_reduced_precision_reduction),
+        "cuda.matmul.allow_fp16_reduced_precision_reduction": str(matmul.allow_fp16_reduced_precision_reduction),
+        "cudnn.allow_tf32": str(cudnn.allow_tf32),
+        "cudnn.deterministic": str(cudnn.deterministic),
+        "cudnn.benchmark": str(cudnn.benchmark),
+        "cudnn.enabled": str(cudnn.enabled),
+        "mkldnn.enabled": str(torch.backends.mkldnn.enabled),
+        "deterministic algorithms": str(torch.are_deterministic_algorithms_enabled()),
+        "threads": str(torch.get_num_threads()),
+        "grad enabled": str(torch.is_grad_enabled()),
+        "denormals flushed": str(bool((torch.tensor([1e-310], dtype=torch.float64) / 2 == 0).item())),
+        "sys.flags": str(sys.flags),
+        "switch interval": str(sys.getswitchinterval()),
+        "affinity": str(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else "",
+        "profiler": str(sys.getprofile()),
+        "tracer": str(sys.gettrace()),
+    }
+
+
+def watch(tell: Callable[[str], None]) -> None:
+    """Call ``tell(event)`` whenever this process connects, forks, runs a program or starts a thread. An audit hook
+    cannot be taken off again; threads have no audit event, so the function that starts them is wrapped."""
+    wanted = NETWORK | STARTING
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event in wanted:
+            tell(event)
+
+    sys.addaudithook(hook)
+    start = _thread.start_new_thread
+
+    def starting(*args: Any) -> int:
+        tell(THREAD)
+        return start(*args)
+
+    for module, name in ((_thread, "start_new_thread"), (_thread, "start_new"), (threading, "_start_new_thread")):
+        setattr(module, name, starting)
+
+
+def threads() -> list[str]:
+    """Python threads of this process that are alive, but for the main one."""
+    return sorted(each.name for each in threading.enumerate() if each is not threading.main_thread())
+
+
+def outside(pid: int) -> dict[str, int]:
+    """How many children, sockets and threads a process has, asked of the system and not of it; all 0 if it is gone."""
+    try:
+        process = psutil.Process(pid)
+        links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()] if sys.platform == "linux" else []
+        return {
+            "children": len(process.children(recursive=True)),
+            "sockets": sum(link.startswith("socket:") for link in links),
+            "threads": process.num_threads(),
+        }
+    except (psutil.Error, FileNotFoundError):
+        return {"children": 0, "sockets": 0, "threads": 0}
+
+
+def _reached(dotted: str) -> Any:
+    import importlib
+
+    module, _, name = dotted.rpartition(".")
+    if name[:1].isupper():
+        return getattr(importlib.import_module(module), name, None)
+    return importlib.import_module(dotted)
+
+
+def _functions(module: Any) -> Iterator[tuple[str, Any]]:
+    for name, held in list(vars(module).items()):
+        if isinstance(held, type) and held.__module__ == module.__name__:
+            yield from ((f"{name}.{inner}", value) for inner, value in list(vars(held).items()) if callable(value))
+        if callable(held):
+            yield name, held
+
+
+def _print(held: Any) -> str:
+    code = getattr(held, "__code__", None)
+    return f"{id(held):x}/{_code(code) if isinstance(code, CodeType) else '-'}"
+
+
+def _code(code: CodeType) -> str:
+    constants = repr([each for each in code.co_consts if not isinstance(each, CodeType)])
+    return hashlib.sha256(code.co_code + constants.encode() + repr(code.co_names).encode()).hexdigest()[:12]

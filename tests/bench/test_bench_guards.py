@@ -1,0 +1,280 @@
+"""Each guard notices what it is for. ``tests/adversarial`` has the long list; here is one case for every guard."""
+
+from __future__ import annotations
+
+import pytest
+from bench_toy import QUICK, ToyBench
+
+NORM = """
+import torch
+
+
+def right(self, x, residual=None):
+    total = x if residual is None else x + residual
+    normal = total * torch.rsqrt(total.square().mean(dim=-1, keepdim=True) + self.eps) * self.weight
+    return normal if residual is None else (normal, total)
+"""
+
+REJECTED = {
+    "replays the last result": (
+        "norm",
+        "incorrect",
+        "g.fresh",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        last = self.__dict__.get("_last")
+        if last is not None and last.shape == x.shape:
+            return last.clone()
+        self.__dict__["_last"] = right(self, x)
+        return self.__dict__["_last"].clone()
+""",
+    ),
+    "is off by a factor": (
+        "norm",
+        "incorrect",
+        "g.recheck",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        return right(self, x) * 1.01
+""",
+    ),
+    "writes nothing": (
+        "norm",
+        "incorrect",
+        "g.poison",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        return torch.empty_like(x)
+""",
+    ),
+    "changes its argument": (
+        "norm",
+        "incorrect",
+        "g.immutable",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        out = right(self, x)
+        x.zero_()
+        return out
+""",
+    ),
+    "changes a weight": (
+        "norm",
+        "incorrect",
+        "g.immutable",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        out = right(self, x)
+        self.weight.data[0] += 1e-7
+        return out
+""",
+    ),
+    "returns its argument": (
+        "norm",
+        "incorrect",
+        "g.contract",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        return x
+""",
+    ),
+    "works for the captured size only": (
+        "norm",
+        "incorrect",
+        "g.variation",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        return right(self, x) if len(x) == 9 else torch.zeros_like(x)
+""",
+    ),
+    "computes in half of the precision": (
+        "scaled",
+        "incorrect",
+        "g.envelope",
+        """
+def Kernel(x, by):
+    return (x.double() * by * (1 + 3e-6)).to(x.dtype)
+""",
+    ),
+    "calls what it replaces": (
+        "norm",
+        "not_engaged",
+        "g.engage",
+        """
+import bench_toy_engine
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        return bench_toy_engine.Norm.forward_native.__wrapped__(self, x, residual)
+""",
+    ),
+    "replaces a function that compares": (
+        "norm",
+        "invalid",
+        "g.integrity",
+        """
+torch.allclose = lambda *args, **kwargs: True
+
+
+class Kernel:
+    forward = right
+""",
+    ),
+    "changes a flag": (
+        "norm",
+        "invalid",
+        "g.integrity",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        torch.set_float32_matmul_precision("medium")
+        return right(self, x)
+""",
+    ),
+    "starts a thread": (
+        "norm",
+        "invalid",
+        "g.integrity",
+        """
+import threading
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        thread = threading.Thread(target=len, args=((),))
+        thread.start()
+        thread.join()
+        return right(self, x)
+""",
+    ),
+    "forks": (
+        "norm",
+        "invalid",
+        "g.integrity",
+        """
+import os, time
+
+if os.fork() == 0:
+    time.sleep(60)
+    os._exit(0)
+
+
+class Kernel:
+    forward = right
+""",
+    ),
+    "opens a socket": (
+        "norm",
+        "invalid",
+        "g.integrity",
+        """
+import socket
+
+held = socket.socket()
+
+
+class Kernel:
+    forward = right
+""",
+    ),
+    "answers by itself": (
+        "norm",
+        "invalid",
+        "g.outproc",
+        """
+import os
+
+for fd in range(3, 40):
+    try:
+        if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
+            os.write(fd, b'{"nonce": "0", "seconds": 1e-9, "late_s": 0, "results": []}' + bytes([10]))
+    except OSError:
+        pass
+
+
+class Kernel:
+    forward = right
+""",
+    ),
+    "crashes": (
+        "norm",
+        "crashed",
+        "",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        raise RuntimeError("no such kernel")
+""",
+    ),
+    "ends the process": (
+        "norm",
+        "crashed",
+        "",
+        """
+import os
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        os.kill(os.getpid(), 11)
+""",
+    ),
+    "takes all memory": (
+        "norm",
+        "out_of_memory",
+        "",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        return torch.empty(1 << 42)
+""",
+    ),
+    "refuses every call": (
+        "norm",
+        "unsupported",
+        "",
+        """
+class Kernel:
+    forward = right
+
+    @staticmethod
+    def supports(module, x, residual=None):
+        return False
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REJECTED)
+def test_a_kernel_that(toy: ToyBench, what: str) -> None:
+    case, state, guard, source = REJECTED[what]
+    verdict = toy.judge(NORM + source, case)
+    assert (verdict.state, verdict.guard) == (state, guard), verdict.reasons
+    assert verdict.reasons
+    assert verdict.merit is None
+
+
+def test_a_kernel_that_hangs_is_ended(toy: ToyBench) -> None:
+    from dataclasses import replace
+
+    source = "import time\n\n\nclass Kernel:\n    def forward(self, x, residual=None):\n        time.sleep(100)\n"
+    verdict = toy.judge(source, design=replace(QUICK, start_s=6.0, call_s=1.0))
+    assert (verdict.state, verdict.guard) == ("hung", ""), verdict.reasons
+
+
+def test_what_a_kernel_prints_is_no_result(toy: ToyBench) -> None:
+    source = """
+class Kernel:
+    def forward(self, x, residual=None):
+        print('{"seconds": 1e-9, "results": []}', flush=True)
+        return right(self, x)
+"""
+    assert toy.judge(NORM + source).state == "passed"

@@ -1,0 +1,38 @@
+"""Honest kernels pass, and what is wrong with others is named by the guard that noticed."""
+
+from __future__ import annotations
+
+import pytest
+from bench_toy import ToyBench
+
+HONEST = """
+import torch
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        total = x if residual is None else x + residual
+        squares = (total * total).sum(dim=-1, keepdim=True) / total.shape[-1]
+        normal = total / torch.sqrt(squares + self.eps) * self.weight
+        return normal if residual is None else (normal, total)
+"""
+SCALED = "import torch\n\n\ndef Kernel(x, by):\n    return torch.mul(x, by)\n"
+KEEP = "def Kernel(cache, x, slots):\n    cache.index_copy_(0, slots, x)\n"
+LOGS = "import torch\n\n\ndef Kernel(x):\n    return x.log()\n"
+
+
+@pytest.mark.parametrize("case", ["norm", "norm+residual", "scaled", "keep", "logs"])
+def test_the_baseline_against_itself_passes(toy: ToyBench, case: str) -> None:
+    verdict = toy.judge(None, case)
+    assert (verdict.state, verdict.guard) == ("passed", ""), verdict.reasons
+    assert verdict.ratio == pytest.approx(1.0, abs=0.5)
+    assert verdict.calls >= 15
+
+
+@pytest.mark.parametrize(
+    ("case", "source"),
+    [("norm", HONEST), ("norm+residual", HONEST), ("scaled", SCALED), ("keep", KEEP), ("logs", LOGS)],
+)
+def test_an_honest_kernel_passes(toy: ToyBench, case: str, source: str) -> None:
+    verdict = toy.judge(source, case)
+    assert (verdict.state, verdict.guard) == ("passed", ""), verdict.reasons
