@@ -142,6 +142,9 @@ class Cost:
     written: int
     flops: int = 0
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.read + other.read, self.written + other.written, self.flops + other.flops)
+
 
 # ------------------------------------------------------------------------------------------------ patches
 

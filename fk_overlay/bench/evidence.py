@@ -85,14 +85,14 @@ class Evidence:
             self.undecided += 1
             self.doubt = doubt
             return
-        name = _named(pair[CANDIDATE])
+        name = _named(mine)
         wrong = self._disagreement(mine, truth)
         if wrong:
             self._reject(self._why(wrong, ticket, mine, truth, name))
         else:
             self.errors[CANDIDATE].add(mine, truth.results)
             self.errors[BASELINE].add(theirs, truth.results)
-        self._seen.setdefault(name, self.calls)
+        self._seen.setdefault(name, self.checked)
         self._arguments(pair, truth)
 
     def round(self, pairs: Sequence[Pair]) -> None:
@@ -121,13 +121,13 @@ class Evidence:
     def _why(self, wrong: str, ticket: Ticket, outputs: Sequence[Tensor], truth: Truth, name: str) -> Rejection:
         """The guard that a wrong result is for."""
         if name in self._seen:
-            return Rejection("g.fresh", f"call {self.calls} got what call {self._seen[name]} had got; {wrong}")
+            return Rejection("g.fresh", f"checked call {self.checked} got what {self._seen[name]} had got; {wrong}")
         left = max(
             (_poisoned(out, ref, ticket.poison) for out, ref in zip(outputs, truth.results, strict=False)), default=0.0
         )
         if left > 0:
             return Rejection("g.poison", f"{left:.1%} of a result is what its memory held before; {wrong}")
-        return Rejection("g.variation" if ticket.rows else "g.recheck", f"call {self.calls}: {wrong}")
+        return Rejection("g.variation" if ticket.rows else "g.recheck", f"checked call {self.checked}: {wrong}")
 
     def _arguments(self, pair: Pair, truth: Truth) -> None:
         """Arguments that only the candidate changed, and that the task does not let it change."""
@@ -172,12 +172,10 @@ def _number(mine: Frozen, theirs: Frozen) -> str:
     return f"{said[0]} instead of {said[1]}"
 
 
-def _named(frozen: Frozen) -> str:
+def _named(outputs: Sequence[Tensor]) -> str:
     digest = hashlib.sha256()
-    for each in frozen.results:
-        if each.value is not None:
-            flat = _bytes(each.value)
-            digest.update(flat[:LOOKED_AT].numpy())
+    for each in outputs:
+        digest.update(_bytes(each.cpu().contiguous())[:LOOKED_AT].numpy())
     return digest.hexdigest()
 
 

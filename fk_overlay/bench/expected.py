@@ -52,9 +52,8 @@ class Expected:
         """What a call of this case cannot do without, if the task says so."""
         if self.oracle.cost is None:
             return None
-        return self.oracle.cost(
-            self.oracle.restated(self.case.engine, Case(self._values.module, self._values.args, self._values.kwargs))
-        )
+        call = Case(self._values.module, self._values.args, self._values.kwargs)
+        return self.oracle.cost(**named(self.oracle, self.oracle.restated(self.case.engine, call)))
 
     def of(self, ticket: Ticket) -> Truth:
         """The expected results of one call. The oracle runs in float64, its arguments are as the target gets them."""

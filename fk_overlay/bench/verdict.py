@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,7 +24,8 @@ class CaseVerdict:
         baseline_s, candidate_s: medians over rounds of the rounds' median times, in seconds, by ``clock``.
         calls: how often each arm was called; ``undecided``: calls that the baseline got wrong itself.
         captured_s: seconds that the scenario spent in this case; ``captured_share``: of all that the capture timed.
-        device, gpu: where it ran.
+        device, dtype: where and in what it ran.
+        facts: what else was noted: seconds of one call of the oracle, peak memory of the arms.
     """
 
     task: str
@@ -46,6 +47,7 @@ class CaseVerdict:
     clock: str = ""
     device: str = ""
     cost: Cost | None = None
+    dtype: str = ""
     captured_s: float = 0.0
     captured_share: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -63,3 +65,38 @@ class CaseVerdict:
         held = {name: data[name] for name in cls.__slots__ if name in data}
         cost = Cost(**held["cost"]) if held.get("cost") else None
         return cls(**{**held, "reasons": tuple(held.get("reasons", ())), "cost": cost})
+
+
+EXIT_CODES: Mapping[str, int] = {
+    "improved": 0,
+    "neutral": 0,
+    "skipped": 0,
+    "unsupported": 0,
+    "regressed": 1,
+    "not_engaged": 3,
+    "invalid": 3,
+    "uncalibrated": 3,
+    "crashed": 3,
+    "hung": 3,
+    "out_of_memory": 3,
+    "unresolved": 4,
+    "incorrect": 5,
+}
+"""What the command ends with, as :data:`fk_overlay.core.EXIT_CODES`; the highest of all cases counts."""
+FIT = 0.95
+"""Share of the cases in which a fit host sees no difference between the baseline and itself."""
+
+
+def exit_code(verdicts: Sequence[CaseVerdict]) -> int:
+    """3 if no case was judged at all."""
+    if not any(verdict.state not in ("skipped", "unsupported") for verdict in verdicts):
+        return 3
+    return max(EXIT_CODES[verdict.said] for verdict in verdicts)
+
+
+def fit(verdicts: Sequence[CaseVerdict]) -> bool:
+    """Whether a bench of the baseline against itself says that this host can judge: all cases that could be judged
+    passed, and hardly any was called faster or slower."""
+    judged = [verdict for verdict in verdicts if verdict.state != "skipped"]
+    alike = [verdict for verdict in judged if verdict.merit in ("neutral", "unresolved")]
+    return bool(judged) and len(alike) >= FIT * len(judged)

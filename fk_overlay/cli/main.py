@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fk_overlay import __version__
-from fk_overlay.cli import capture, check, compose, contract, pack, profile, report, run, serve, task
+from fk_overlay.cli import bench, capture, check, compose, contract, pack, profile, report, run, serve, task
 from fk_overlay.errors import OverlayError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("selftest")(run.selftest)
+app.command("bench")(bench.bench)
 app.command("compose")(compose.compose)
 app.command("capture")(capture.capture)
 app.command("profile")(profile.profile)

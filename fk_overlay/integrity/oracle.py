@@ -19,8 +19,9 @@
     Draws arguments whose values steer the work, by name, from ``arguments`` as they were captured: other values of the
     same shapes, as a model could give them, without ties that a rounding decides. The bench needs it where another
     order of the captured rows is no new input.
-``cost(case)`` (optional)
-    The :class:`fk_overlay.core.Cost` of a call: bytes that must be read and written once, and arithmetic operations.
+``cost(module, *args, **kwargs)`` (optional)
+    The :class:`fk_overlay.core.Cost` of a call: bytes that must be read and written once, and arithmetic operations. It
+    has the parameters of ``reference``.
 ``UNUSED`` (optional)
     Names of arguments whose values do not steer the result, such as scratch buffers.
 ``INFINITE`` (optional)
@@ -52,7 +53,7 @@ class Oracle:
     infinite: bool = False
     dialects: Mapping[str, Callable[..., Case]] = field(default_factory=dict)
     fresh: Callable[..., Mapping[str, Any]] | None = None
-    cost: Callable[[Case], Cost] | None = None
+    cost: Callable[..., Cost] | None = None
 
     def restated(self, engine: str, case: Case) -> Case:
         """A call as the engine makes it, in the oracle's own words. Raises :class:`ValueError` if the oracle cannot

@@ -10,14 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas
 from fk_overlay.integrity.draw import Draw
 
 
 def reference(module: Any, x: Tensor) -> Tensor:
     """x: [..., 2 d] -> [..., d]. ``module.approximate`` is ``none`` or ``tanh``."""
     return formulas.gated(x, "gelu_tanh" if module.approximate == "tanh" else "gelu")
+
+
+def cost(module: Any, x: Tensor) -> Cost:
+    """Both halves are read, one is written; an error function or hyperbolic tangent, and seven operations around it."""
+    return Cost(costs.size(x), costs.size(x) // 2, 8 * (x.numel() // 2))
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

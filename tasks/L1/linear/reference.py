@@ -10,14 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas, standins
 from fk_overlay.integrity.draw import Draw
 
 
 def reference(module: Any, layer: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
     """x: [..., in], ``layer.weight``: [out, in], bias: [out] or None -> [..., out]. ``module`` is the linear method."""
     return formulas.linear(x, layer.weight, bias)
+
+
+def cost(module: Any, layer: Any, x: Tensor, bias: Tensor | None = None) -> Cost:
+    """x, weight and bias are read, the product is written."""
+    outputs, inputs = layer.weight.shape
+    tokens = x.numel() // inputs
+    return Cost(costs.size(x), tokens * outputs * x.itemsize) + costs.product(tokens, layer.weight, bias)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -1,12 +1,14 @@
 """Oracle of ``moe_align``, after the docstring of vLLM's ``moe_align_block_size``."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs
 from fk_overlay.integrity.draw import Draw
 
 
@@ -75,6 +77,33 @@ def sglang(
     if return_inactive_prefix_count or pad_expert_ids or bool((topk_ids < 0).any()):
         raise ValueError("this oracle knows pairs of experts only, and SGLang's plain results")
     return Case(module, (topk_ids, block_size, num_experts))
+
+
+def cost(
+    module: None,
+    topk_ids: Tensor,
+    block_size: int,
+    num_experts: int,
+    expert_map: Tensor | None = None,
+    pad_sorted_ids: bool = False,
+    ignore_invalid_experts: bool = False,
+    return_scatter_idx: bool = False,
+) -> Cost:
+    """Ids are read; sorted pairs and the expert of every block are written, as int32. There is no arithmetic."""
+    length = _length(topk_ids.numel(), block_size, num_experts, pad_sorted_ids)
+    written = length + -(-length // block_size) + 1 + (topk_ids.numel() if return_scatter_idx else 0)
+    return Cost(costs.size(topk_ids, expert_map), 4 * written)
+
+
+def fresh(module: None, arguments: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
+    """Other routes with a skew of their own: a token's experts differ, and some experts are chosen more often. Ids of
+    no expert stay where they were."""
+    ids, experts = arguments["topk_ids"], arguments["num_experts"]
+    draw = Draw(seed, torch.float64)
+    popular = draw.normal(experts, scale=1.0)
+    scores = torch.stack([draw.normal(experts) + popular for _ in range(ids.shape[0])])
+    drawn = scores.topk(ids.shape[1], dim=-1).indices.to(ids.device, ids.dtype)
+    return {"topk_ids": torch.where(ids < 0, ids, drawn)}
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

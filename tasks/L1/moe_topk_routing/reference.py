@@ -4,15 +4,15 @@ vLLM returns weights in float32. The oracle computes and returns them in the dty
 lower expert wins; engines differ there, and the samples have no equal scores.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas
 from fk_overlay.integrity.draw import Draw
 
 UNUSED = ("hidden_states", "indices_type", "input_ids")
@@ -54,6 +54,31 @@ def sglang(module: Any, hidden_states: Tensor, router_logits: Tensor, **asked: A
         raise ValueError("this oracle knows plain routing only: no groups, no bias, no shared experts, no padding")
     router = SimpleNamespace(top_k=config.top_k, renormalize=config.renormalize, scoring_func=config.scoring_func)
     return Case(router, (hidden_states, router_logits, None))
+
+
+def cost(
+    module: Any,
+    hidden_states: Tensor,
+    router_logits: Tensor,
+    indices_type: torch.dtype | None,
+    *,
+    input_ids: Tensor | None = None,
+) -> Cost:
+    """Logits are read; weights in float32 and ids are written. Exponential, sum and division of every score."""
+    chosen = router_logits.shape[0] * module.top_k
+    itemsize = 4 if indices_type is None else indices_type.itemsize
+    return Cost(costs.size(router_logits), chosen * (4 + itemsize), 3 * router_logits.numel())
+
+
+def fresh(module: Any, arguments: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
+    """Logits without ties in bfloat16, some experts more popular than others."""
+    logits = arguments["router_logits"]
+    tokens, experts = logits.shape
+    draw = Draw(seed, torch.float64)
+    scores = torch.stack([draw.shuffled(experts) for _ in range(tokens)]).double()
+    order = (scores + draw.normal(experts, scale=experts / 8)).argsort(dim=-1).argsort(dim=-1)
+    gap = min(0.25, 8 / experts)
+    return {"router_logits": ((order - experts / 2) * gap).to(logits.device, logits.dtype)}
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas, standins
 from fk_overlay.integrity.draw import Draw
 
 
@@ -35,6 +35,13 @@ def sglang(
     if residual is not None and post_residual_addition is not None:
         residual = residual + post_residual_addition
     return Case(module, (x, residual))
+
+
+def cost(module: Any, x: Tensor, residual: Tensor | None = None) -> Cost:
+    """x and the residual are read, the result and the sum are written."""
+    moved = costs.size(x, residual)
+    weight = module.weight if module.has_weight else None
+    return Cost(moved, moved) + costs.norm(x.numel(), weight, added=residual is not None)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

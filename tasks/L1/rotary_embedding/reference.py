@@ -4,14 +4,14 @@ vLLM casts its table to the query's dtype; the oracle takes the table as it is. 
 over ``query`` and ``key``; the oracle leaves them alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas, standins
 from fk_overlay.integrity.draw import Draw
 
 
@@ -39,6 +39,21 @@ def sglang(
     if fused_set_kv_buffer_arg is not None:
         raise ValueError("this oracle writes no cache; judge rotary_embedding without fused_set_kv_buffer_arg")
     return Case(module, ((positions if offsets is None else positions + offsets).flatten(), query, key))
+
+
+def cost(module: Any, positions: Tensor, query: Tensor, key: Tensor | None = None) -> Cost:
+    """Query and key are read and written, and a row of the table is read for every token."""
+    moved = costs.size(query, key)
+    rows = positions.numel() * module.rotary_dim * module.cos_sin_cache.itemsize
+    heads = (query.numel() + (0 if key is None else key.numel())) // module.head_size
+    return Cost(moved + costs.size(positions) + rows, moved, 3 * heads * module.rotary_dim)
+
+
+def fresh(module: Any, arguments: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
+    """Positions anywhere in the table."""
+    positions = arguments["positions"]
+    drawn = Draw(seed, torch.float32).integers(module.cos_sin_cache.shape[0], *positions.shape)
+    return {"positions": drawn.to(positions.dtype)}
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -10,14 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas
 from fk_overlay.integrity.draw import Draw
 
 
 def reference(module: Any, x: Tensor) -> Tensor:
     """x: [..., 2 d] -> [..., d]."""
     return formulas.gated(x, "silu")
+
+
+def cost(module: Any, x: Tensor) -> Cost:
+    """Both halves are read, one is written."""
+    return Cost(costs.size(x), costs.size(x) // 2) + costs.gated(x.numel() // 2)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs
 from fk_overlay.integrity.draw import Draw
 
 INFINITE = True
@@ -32,6 +33,11 @@ def reference(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) 
         outside[:, 0] = False
         ordered = ordered.masked_fill(outside, float("-inf"))
     return ordered.new_empty(ordered.shape).scatter_(1, order, ordered)
+
+
+def cost(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) -> Cost:
+    """Logits are read and written; exponential, sum, division and comparison of every one."""
+    return Cost(costs.size(logits, k, p), costs.size(logits), 4 * logits.numel())
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -1,13 +1,14 @@
 """Oracle of ``vocab_parallel_embedding`` on one rank: rows of a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs
 from fk_overlay.integrity.draw import Draw
 
 
@@ -20,6 +21,18 @@ def reference(module: Any, input_: Tensor) -> Tensor:
     if module.tp_size != 1:
         raise ValueError("this oracle knows one rank; judge vocab_parallel_embedding with tensor_parallel = 1")
     return module.weight[input_.long()]
+
+
+def cost(module: Any, input_: Tensor) -> Cost:
+    """A row of the table is read and written for every id."""
+    rows = input_.numel() * module.weight.shape[1] * module.weight.itemsize
+    return Cost(costs.size(input_) + rows, rows)
+
+
+def fresh(module: Any, arguments: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
+    """Any ids of the vocabulary."""
+    ids = arguments["input_"]
+    return {"input_": Draw(seed, torch.float32).integers(module.org_vocab_size, *ids.shape).to(ids.dtype)}
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas, standins
 from fk_overlay.integrity.draw import Draw
 
 UNUSED = ("output", "workspace13", "workspace2", "expert_tokens_meta", "global_num_experts")
@@ -78,6 +78,25 @@ def sglang(
     none, scratch = (None, None), (hidden_states, hidden_states)
     call = (hidden_states, hidden_states, w1, w2, weights * scale, ids, config.activation, w1.shape[0], None)
     return Case(module, (*call, *none, *scratch, None, False))
+
+
+def cost(
+    module: Any,
+    output: Tensor,
+    hidden_states: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    topk_weights: Tensor,
+    topk_ids: Tensor,
+    expert_map: Tensor | None,
+    **others: Any,
+) -> Cost:
+    """Tokens, routes and the weights of the experts that have tokens are read, the output is written."""
+    tokens, hidden = hidden_states.shape
+    ids = topk_ids.long()
+    local = ids if expert_map is None else expert_map.long()[ids.clamp(min=0)].masked_fill(ids < 0, -1)
+    moved = Cost(costs.size(hidden_states, topk_weights, topk_ids), costs.size(output))
+    return moved + costs.experts(tokens, hidden, w1, w2, local)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import llama, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, llama, standins
 from fk_overlay.integrity.draw import Draw
 
 
@@ -23,6 +23,13 @@ def reference(module: Any, positions: Tensor, hidden_states: Tensor) -> Tensor:
 def sglang(module: Any, positions: Tensor, hidden_states: Tensor, forward_batch: Any) -> Case:
     """The batch tells the engine's own code where the cache is."""
     return Case(module, (positions, hidden_states))
+
+
+def cost(module: Any, positions: Tensor, hidden_states: Tensor) -> Cost:
+    """hidden_states and both weights are read, the result is written; keys and values go to the cache."""
+    moved = costs.size(hidden_states)
+    cached = 2 * positions.numel() * module.kv_size * hidden_states.itemsize
+    return Cost(moved, moved + cached) + costs.attention(module, positions.numel())
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

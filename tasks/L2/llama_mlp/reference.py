@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import llama, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, llama, standins
 from fk_overlay.integrity.draw import Draw
 
 
@@ -22,6 +22,12 @@ def reference(module: Any, x: Tensor) -> Tensor:
 def sglang(module: Any, x: Tensor, forward_batch: Any = None) -> Case:
     """The batch steers communication between ranks only."""
     return Case(module, (x,))
+
+
+def cost(module: Any, x: Tensor) -> Cost:
+    """x and both weights are read, the result is written."""
+    moved = costs.size(x)
+    return Cost(moved, moved) + costs.mlp(module, x.numel() // x.shape[-1])
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

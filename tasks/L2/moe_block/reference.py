@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas, llama, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas, llama, standins
 from fk_overlay.integrity.draw import Draw
 
 
@@ -37,6 +37,20 @@ def sglang(module: Any, hidden_states: Tensor, forward_batch: Any = None) -> Cas
     routed = SimpleNamespace(**weights, top_k=config.top_k, renormalize=config.renormalize)
     block = SimpleNamespace(gate=module.gate, experts=SimpleNamespace(routed_experts=routed))
     return Case(block, (hidden_states,))
+
+
+def cost(module: Any, hidden_states: Tensor) -> Cost:
+    """Tokens, the gate, and the weights of the experts that have tokens are read, the result is written."""
+    experts, tokens = module.experts.routed_experts, hidden_states.shape[0]
+    logits = formulas.linear(hidden_states, module.gate.weight)
+    _, ids = formulas.route(logits, experts.top_k, renormalize=experts.renormalize)
+    moved = costs.size(hidden_states)
+    found = Cost(moved, moved) + costs.product(tokens, module.gate.weight)
+    found += costs.experts(tokens, hidden_states.shape[1], experts.w13_weight, experts.w2_weight, ids)
+    shared = getattr(module, "shared_expert", None)
+    if shared is None:
+        return found
+    return found + costs.mlp(shared, tokens) + costs.product(tokens, module.shared_expert_gate.weight)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

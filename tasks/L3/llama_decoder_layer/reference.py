@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import llama, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, llama, standins
 from fk_overlay.integrity.draw import Draw
 
 
@@ -24,6 +24,14 @@ def reference(module: Any, positions: Tensor, hidden_states: Tensor, residual: T
 def sglang(module: Any, positions: Tensor, hidden_states: Tensor, forward_batch: Any, residual: Tensor | None) -> Case:
     """Up to 0.5.22; later layers carry the residual out of sight."""
     return Case(module, (positions, hidden_states, residual))
+
+
+def cost(module: Any, positions: Tensor, hidden_states: Tensor, residual: Tensor | None) -> Cost:
+    """Both streams and all weights are read, both streams are written; keys and values go to the cache."""
+    attention = module.self_attn
+    cached = 2 * positions.numel() * attention.kv_size * hidden_states.itemsize
+    moved = Cost(costs.size(hidden_states, residual), 2 * costs.size(hidden_states) + cached)
+    return moved + costs.layer(module, positions.numel())
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

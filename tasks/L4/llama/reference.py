@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import llama, standins
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, llama, standins
 from fk_overlay.integrity.draw import Draw
 
 
@@ -32,6 +32,23 @@ def reference(
     inner = module.model
     x = inner.embed_tokens.weight[input_ids.long()] if inputs_embeds is None else inputs_embeds
     return llama.model(inner, positions, x)
+
+
+def cost(
+    module: Any,
+    input_ids: Tensor,
+    positions: Tensor,
+    intermediate_tensors: Any = None,
+    inputs_embeds: Tensor | None = None,
+) -> Cost:
+    """Rows of the embedding table and all other weights are read; the last hidden states, keys and values are
+    written."""
+    inner, tokens = module.model, positions.numel()
+    table = inner.embed_tokens.weight
+    rows = tokens * table.shape[1] * table.itemsize
+    cached = sum(2 * tokens * each.self_attn.kv_size * table.itemsize for each in inner.layers)
+    layers = sum((costs.layer(each, tokens) for each in inner.layers), Cost(rows, rows + cached))
+    return layers + costs.norm(tokens * table.shape[1], inner.norm.weight, added=True)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -1,0 +1,210 @@
+"""The calls of one case: both arms in fresh processes, every call from inputs that are drawn when it is due."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fk_overlay.bench.arm import ArmProcess
+from fk_overlay.bench.bench import Bench
+from fk_overlay.bench.design import Design
+from fk_overlay.bench.evidence import CANDIDATE, Evidence, Pair
+from fk_overlay.bench.expected import Expected
+from fk_overlay.bench.inputs import Ticket
+from fk_overlay.capture import store
+from fk_overlay.core import BASELINE, Pack, Task
+from fk_overlay.errors import ArmFailed, FileError
+from fk_overlay.integrity.changes import after, timed_events
+
+ARMS = (BASELINE, CANDIDATE)
+SEEDS = 1 << 62
+TWISTS, REUSES = 0.1, 0.25
+"""Shares of the calls that get a near-duplicate of the last inputs, and that get theirs in the last call's memory."""
+ARGUMENTS_BYTES, ARGUMENTS_SHARE = 1 << 18, 0.1
+"""Arguments are asked back after every call up to so many bytes, else after this share of the calls."""
+ROOM = 1 << 20
+
+
+@dataclass(slots=True)
+class Trial:
+    """A case while it is being judged.
+
+    Attributes:
+        arm: the one that was asked last, and so the one that failed.
+        ran: of every pair of processes: calls that ran the candidate, that it refused, that entered the original.
+    """
+
+    bench: Bench
+    case: store.Case
+    task: Task
+    pack: Pack | None
+    design: Design
+    facts: dict[str, Any] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    expected: Expected | None = None
+    arm: str = BASELINE
+    ran: list[tuple[int, int, int]] = field(default_factory=list)
+    _last: Ticket | None = None
+    _random: random.Random = field(default_factory=random.SystemRandom)
+
+    @property
+    def device(self) -> str:
+        named = (part.device for each in (*self.case.signature, *self.case.results) for _, part in each.walk())
+        return next((device for device in named if device), "cpu")
+
+    @property
+    def dtype(self) -> str:
+        """Of the first floating point tensor among arguments, results and weights; it decides the tolerance."""
+        parts = [part for each in (*self.case.signature, *self.case.results) for _, part in each.walk()]
+        weights = [tensor for module in self.case.modules.values() for tensor in module.tensors]
+        return next((part.dtype for part in (*parts, *weights) if "float" in part.dtype), "float32")
+
+    def unfit(self) -> str:
+        """Why this case cannot be judged here; empty if it can."""
+        import torch
+
+        on_gpu = self.device.startswith("cuda")
+        reasons = {
+            "an argument is an object of the engine's own, which a capture does not hold": not self.case.replayable,
+            "it reads the engine's cache and batch, which a capture does not hold; judge it with fk-overlay run": bool(
+                self.case.surroundings
+            ),
+            f"it was captured on {self.device}, which is not here": on_gpu and not torch.cuda.is_available(),
+            "a CUDA graph needs a case that was captured on a GPU": self.design.mode == "graph" and not on_gpu,
+            f"the task has no tolerance for {self.dtype}": self.dtype not in self.task.tolerance,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "") or self._oracle_refuses()
+
+    def _oracle_refuses(self) -> str:
+        try:
+            self.expected = Expected(self.task, self.case, 0, self.device)
+            began = time.perf_counter()
+            self.expected.of(Ticket(1))
+            self.facts["oracle_s"] = time.perf_counter() - began
+        except (ValueError, FileError) as error:
+            return f"the oracle cannot judge it: {error}"
+        return ""
+
+    def run(self) -> None:
+        """Make all calls, or as many as it takes to find that nothing can save the case.
+
+        Raises:
+            ArmFailed: an arm died, hung or lied; :attr:`arm` says which.
+        """
+        assert self.expected is not None
+        self.evidence = Evidence(self.expected, self.task.tolerance[self.dtype])
+        sittings, done = max(1, min(self.design.processes, self.design.rounds)), 0
+        for number in range(sittings):
+            rounds = (self.design.rounds - done) // (sittings - number)
+            done += rounds
+            if not self.evidence.hopeless:
+                with ExitStack() as stack:
+                    self._sitting(stack, rounds, self.expected, self.evidence)
+
+    def _sitting(self, stack: ExitStack, rounds: int, expected: Expected, evidence: Evidence) -> None:
+        """A pair of fresh processes, warmed up, for some of the rounds."""
+        arms = {name: self._started(stack, name, expected) for name in self._random.sample(ARMS, len(ARMS))}
+        before, placed = self._asked(arms, "open"), self._asked(arms, "place")
+        self.facts["clock"] = str(placed[BASELINE].get("clock", ""))
+        rows = expected.inputs.rows if self.design.mode != "graph" else 0
+        warm = [self._pair(arms, first=number == 0) for number in range(self.design.warm_up)]
+        if rows:
+            warm.append(self._pair(arms, rows=self._random.randrange(1, rows)))
+        self._recheck(warm)
+        for _ in range(rounds):
+            if evidence.hopeless:
+                break
+            pairs = [self._pair(arms) for _ in range(self.design.iterations)]
+            evidence.round([pair for _, pair in pairs])
+            evidence.rejections += timed_events([pair for _, pair in pairs])
+            if rows:
+                pairs.append(self._pair(arms, rows=self._random.randrange(1, rows)))
+            self._recheck(pairs)
+        outside = {name: arm.outside() for name, arm in arms.items()}
+        ended = self._asked(arms, "finish")
+        evidence.rejections += after(before, placed, ended, outside)
+        self.facts["peak_bytes"] = {name: said.get("peak_bytes") for name, said in ended.items()}
+        self.ran.append(arms[CANDIDATE].ran(self.case.target))
+
+    def _started(self, stack: ExitStack, name: str, expected: Expected) -> ArmProcess:
+        truth = expected.of(Ticket(1))
+        on_cpu = not self.device.startswith("cuda")
+        arm = self.bench.arm(
+            name,
+            self.case,
+            self.task,
+            self.pack if name == CANDIDATE else None,
+            snapshot=0,
+            device=self.device,
+            dtype=self.dtype,
+            mode=self.design.mode,
+            first_seed=secrets.randbelow(SEEDS),
+            memory_bytes=self.design.memory_bytes if on_cpu else 0,
+            outbox_bytes=4 * (expected.inputs.nbytes + sum(result.nbytes for result in truth.results)) + ROOM,
+        )
+        stack.callback(arm.stop)
+        arm.expect_arguments(truth.made.tensors)
+        with self._blaming(arm):
+            arm.start(self.design.start_s)
+        return arm
+
+    def _asked(self, arms: Mapping[str, ArmProcess], do: str) -> dict[str, Mapping[str, Any]]:
+        """Both arms do it at once."""
+        answers: dict[str, Mapping[str, Any]] = {}
+        for arm in arms.values():
+            with self._blaming(arm):
+                arm.tell(do)
+        for arm in arms.values():
+            with self._blaming(arm):
+                answers[arm.name] = arm.hear(self.design.start_s)[0]
+        return answers
+
+    @contextmanager
+    def _blaming(self, arm: ArmProcess) -> Iterator[None]:
+        self.arm = arm.name
+        try:
+            yield
+        except ArmFailed as failure:
+            raise arm.died(failure) from failure
+
+    def _pair(self, arms: Mapping[str, ArmProcess], rows: int = 0, *, first: bool = False) -> tuple[Ticket, Pair]:
+        """One call in each arm, in random order, from the same ticket."""
+        assert self.evidence is not None
+        assert self.expected is not None
+        ticket = self._ticket(rows)
+        small = self.expected.inputs.nbytes <= ARGUMENTS_BYTES or bool(self.task.mutates)
+        arguments = small or self._random.random() < ARGUMENTS_SHARE
+        timeout = self.design.start_s if first or rows else self.design.call_s
+        frozen = {}
+        for name in self._random.sample(ARMS, len(ARMS)):
+            with self._blaming(arms[name]):
+                frozen[name] = arms[name].call(ticket, timeout, arguments=arguments)
+        self.evidence.look(frozen)
+        return ticket, frozen
+
+    def _ticket(self, rows: int) -> Ticket:
+        """Drawn when the call is due: nothing about it could be known before."""
+        poison = None if self._random.random() < 0.5 else round(self._random.uniform(-2, 2), 3)
+        chance, last = self._random.random(), self._last
+        if last is not None and not rows and not last.rows and chance < TWISTS:
+            ticket = replace(last, twist=1 + self._random.randrange(SEEDS), reuse=False, poison=poison)
+        else:
+            reuse = last is not None and not rows and not last.rows and chance < TWISTS + REUSES
+            ticket = Ticket(self._random.randrange(SEEDS), rows=rows, reuse=reuse, poison=poison)
+        self._last = ticket
+        return ticket
+
+    def _recheck(self, pairs: list[tuple[Ticket, Pair]]) -> None:
+        """Hold results against the oracle: all if there is time, else a random share. Which ones is drawn now, when
+        nobody can change them any more."""
+        assert self.evidence is not None
+        calls = self.design.rounds * (self.design.iterations + 1) + self.design.processes * (self.design.warm_up + 1)
+        share = max(self.design.recheck_least, self.design.recheck_s / (calls * self.facts["oracle_s"]))
+        for ticket, pair in pairs:
+            if ticket.rows or self._random.random() < share:
+                self.evidence.check(ticket, pair)
