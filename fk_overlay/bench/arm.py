@@ -4,6 +4,7 @@ it has died."""
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,9 @@ class ArmProcess:
         return ran, refused, sum(sum(row) for row in entered)
 
     def died(self, error: ArmFailed) -> ArmFailed:
-        """The error with what the process wrote last."""
+        """The error with what the process wrote last. One that hangs is not asked to end."""
+        if error.state == "hung":
+            self.process.popen.send_signal(signal.SIGKILL)
         self.stop()
         return ArmFailed(str(error), state=error.state, guard=error.guard, log=self.process.tail())
 

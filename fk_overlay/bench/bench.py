@@ -18,7 +18,7 @@ from fk_overlay.capture import store
 from fk_overlay.core import Arm, Pack, Task
 from fk_overlay.engines.forkserver import ForkServer
 from fk_overlay.engines.workbench import Workbench
-from fk_overlay.errors import PackError
+from fk_overlay.errors import ArmFailed, PackError
 from fk_overlay.overlay.host import Host
 from fk_overlay.packs import Machine, require, trusted, unchanged
 from fk_overlay.plan import Plan, make
@@ -96,14 +96,15 @@ class Bench:
             wanted: device, dtype, mode, snapshot, first_seed and memory_bytes of :class:`Order`, and outbox_bytes.
 
         Raises:
-            PackError: the pack is not the one any more that was frozen.
+            ArmFailed: the pack is not the one any more that was frozen (``invalid``, by ``g.clean``).
+            PackError: it has nothing for this task.
             ContractError: the target is not what the task describes.
         """
         self._count += 1
         folder = self.folder / f"{self._count}-{name}"
         (folder / RECEIPTS).mkdir(parents=True)
         if pack is not None:
-            unchanged(pack.folder, pack.digest)
+            _require_frozen(pack)
         assert self._shared is not None
         outbox_bytes = int(str(wanted.pop("outbox_bytes")))
         roomy = shutil.disk_usage(self._shared).free > 2 * outbox_bytes
@@ -150,6 +151,8 @@ class Bench:
         return {**inherited, **self.env}
 
 
-def capture_of(folder: Path, engine: str, version: str, tasks: Mapping[str, Task]) -> store.Capture:
-    """A capture that fits the installed engine. Raises FileError, EngineError or ContractError if it does not."""
-    return store.read(folder, engine=engine, version=version, tasks=tasks)
+def _require_frozen(pack: Pack) -> None:
+    try:
+        unchanged(pack.folder, pack.digest)
+    except PackError as error:
+        raise ArmFailed(str(error), state="invalid", guard="g.clean") from error

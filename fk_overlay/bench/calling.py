@@ -1,8 +1,8 @@
 """One timed call: eager, compiled, or the replay of a CUDA graph. The clock is fixed when an arm is opened: the host's
 on a CPU, CUDA events on a GPU; neither ever stands in for the other.
 
-On a GPU the L2 cache is flushed before each eager call (twice its size is overwritten, persisting lines are reset);
-graphs cannot be flushed inside, so their buffers rotate over five times its size (see :class:`Graphs`).
+On a GPU the L2 cache is flushed before each call: twice its size is overwritten, persisting lines are reset. A graph
+holds one call, so it is flushed before it too; a graph of many calls could not be flushed in between.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Mode = Literal["eager", "compile", "graph"]
-FLUSH, ROTATE = 2, 5
-"""Multiples of the L2 cache that are overwritten before an eager call, and that a graph's buffers rotate over."""
+FLUSH = 2
+"""How many times the L2 cache is overwritten before a call."""
+GRAPHS = 4
+"""How many graphs take turns, each with buffers of its own, so that an address says nothing about a call."""
 Function = Callable[..., Any]
 
 
@@ -100,7 +102,7 @@ class Flush:
 
 
 class Graphs:
-    """Replays of CUDA graphs, each captured on buffers of its own, as many as exceed five times the L2 cache together.
+    """Replays of CUDA graphs of one call each, captured on buffers of their own.
 
     A call copies its inputs into the next graph's buffers. What the graph returns lies in the graph's own memory; it is
     poisoned through the results of the capture before each replay.
@@ -108,13 +110,14 @@ class Graphs:
 
     clock = "cuda_events"
 
-    def __init__(self, function: Function, make: Callable[[int], Made], nbytes: int) -> None:
+    def __init__(self, function: Function, make: Callable[[int], Made]) -> None:
         import torch
 
         self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._now = time.perf_counter
         self._turn = 0
-        self._held = [self._captured(function, make(number)) for number in range(rotation(nbytes))]
+        self._flush = Flush()
+        self._held = [self._captured(function, make(number)) for number in range(GRAPHS)]
 
     def __call__(self, made: Made) -> Called:
         import torch
@@ -123,7 +126,7 @@ class Graphs:
         self._turn += 1
         for path, tensor in made.tensors.items():
             buffers.tensors[path].copy_(tensor)
-        torch.cuda.synchronize()
+        self._flush()
         self._begin.record()
         graph.replay()
         self._end.record()
@@ -156,21 +159,12 @@ class Graphs:
         return graph, buffers, result
 
 
-def rotation(nbytes: int) -> int:
-    """How many sets of buffers exceed the L2 cache five times, at least two, at most 256."""
-    return max(2, min(256, -(-ROTATE * l2_bytes() // max(1, nbytes))))
-
-
-def caller(function: Function, mode: Mode, device: str, make: Callable[[int], Made], nbytes: int) -> Caller:
-    """How calls are made in this mode on this device.
-
-    Args:
-        make: buffers for a graph, by number; nbytes: of one call's arguments and results.
-    """
+def caller(function: Function, mode: Mode, device: str, make: Callable[[int], Made]) -> Caller:
+    """How calls are made in this mode on this device. ``make`` gives the buffers of a graph, by number."""
     import torch
 
     if mode == "graph":
-        return Graphs(function, make, nbytes)
+        return Graphs(function, make)
     if mode == "compile":
         function = torch.compile(function, fullgraph=True)
     return OnDevice(function) if device.startswith("cuda") else OnHost(function)

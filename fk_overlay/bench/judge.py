@@ -144,7 +144,7 @@ def _floor(trial: Trial, found: Interval | None) -> Iterator[Rejection]:
     gpu = next(iter(trial.bench.host.gpus()), "")
     if found is not None and cost is not None and trial.evidence is not None and gpu:
         seconds = statistics.median(trial.evidence.times[CANDIDATE].claimed)
-        rejection = floor(cost, seconds, gpu, trial.dtype, cold=trial.design.mode != "graph")
+        rejection = floor(cost, seconds, gpu, trial.dtype)
         yield from [rejection] if rejection is not None else []
 
 

@@ -132,6 +132,7 @@ class Trial:
         self.ran.append(arms[CANDIDATE].ran(self.case.target))
 
     def _started(self, stack: ExitStack, name: str, expected: Expected) -> ArmProcess:
+        self.arm = name
         truth = expected.of(Ticket(1))
         on_cpu = not self.device.startswith("cuda")
         arm = self.bench.arm(

@@ -65,8 +65,7 @@ class Arm:
         self.subject.place()
         inputs = self.subject.inputs()
         make = lambda number: inputs.make(Ticket(order.first_seed + number))  # noqa: E731
-        nbytes = inputs.nbytes + sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.subject.results)
-        caller = calling.caller(self.subject.function, order.mode, order.device, make, nbytes)
+        caller = calling.caller(self.subject.function, order.mode, order.device, make)
         self.opened.append(Opened(inputs, caller))
         return {
             "weights": fingerprints(self.subject.module_tensors()),
@@ -154,22 +153,22 @@ def main() -> None:
         for message in messages:
             assert message["do"] in ASKED
             end.answer(message["nonce"], getattr(arm, message["do"])(message))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the overlay ends a process that cannot run the patch
         end.answer(message["nonce"], {"failed": _kind(error), "why": _text(error)})
         raise
     os._exit(0)
 
 
-def _kind(error: Exception) -> str:
+def _kind(error: BaseException) -> str:
     """The state that an error means."""
     if isinstance(error, MemoryError) or any(mark in str(error) for mark in MEMORY_MARKS):
         return "out_of_memory"
     if isinstance(error, EngineError):
         return "skipped"
-    return "refused" if isinstance(error, OverlayError) else "crashed"
+    return "refused" if isinstance(error, OverlayError | SystemExit) else "crashed"
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_TEXT]
 
 

@@ -12,19 +12,18 @@ from fk_overlay.integrity.guards import Rejection
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Of one kind of GPU, from its maker's data sheet: bytes a second of its memory, operations a second on its fastest
-    unit for each dtype, without sparsity, and the size of its L2 cache in bytes."""
+    """Of one kind of GPU, from its maker's data sheet: bytes a second of its memory, and operations a second on its
+    fastest unit for each dtype, without sparsity."""
 
     bytes_s: float
-    l2_bytes: int
     flops_s: Mapping[str, float]
 
 
 _HOPPER = {"bfloat16": 989.4e12, "float16": 989.4e12, "float8_e4m3fn": 1978.9e12, "float32": 494.7e12}
 PEAKS: Mapping[str, Peak] = {
-    "NVIDIA H100 80GB HBM3": Peak(3.35e12, 50 << 20, _HOPPER),
-    "NVIDIA H200": Peak(4.8e12, 50 << 20, _HOPPER),
-    "NVIDIA A100-SXM4-80GB": Peak(2.039e12, 40 << 20, {"bfloat16": 312e12, "float16": 312e12, "float32": 156e12}),
+    "NVIDIA H100 80GB HBM3": Peak(3.35e12, _HOPPER),
+    "NVIDIA H200": Peak(4.8e12, _HOPPER),
+    "NVIDIA A100-SXM4-80GB": Peak(2.039e12, {"bfloat16": 312e12, "float16": 312e12, "float32": 156e12}),
 }
 """float32 is that of TF32, since a kernel may use it where its error is small enough. Names are the driver's."""
 SLACK = 0.9
@@ -57,17 +56,13 @@ def reached(cost: Cost, seconds: float, gpu: str, dtype: str) -> Reached:
     return Reached(moved / seconds, cost.flops / seconds, bound, by)
 
 
-def floor(cost: Cost, seconds: float, gpu: str, dtype: str, *, cold: bool) -> Rejection | None:
-    """Reject a time shorter than possible. Only what must be read counts: what is written may stay in the cache.
-
-    Args:
-        cold: nothing that is read was in the cache; else as much as fits may have been.
-    """
+def floor(cost: Cost, seconds: float, gpu: str, dtype: str) -> Rejection | None:
+    """Reject a time shorter than possible with a cold cache. Only what must be read counts: what is written may stay in
+    the cache."""
     peak = PEAKS.get(gpu)
     if peak is None or dtype not in peak.flops_s:
         return None
-    read = cost.read if cold else max(0, cost.read - peak.l2_bytes)
-    bound, by = max((read / peak.bytes_s, "memory"), (cost.flops / peak.flops_s[dtype], "arithmetic"))
+    bound, by = max((cost.read / peak.bytes_s, "memory"), (cost.flops / peak.flops_s[dtype], "arithmetic"))
     if seconds >= SLACK * bound:
         return None
     return Rejection("g.floor", f"{1e6 * seconds:.3g} us, but {by} alone takes {1e6 * bound:.3g} us on {gpu}")
