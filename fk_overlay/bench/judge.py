@@ -132,10 +132,14 @@ def _late(evidence: Evidence) -> Iterator[Rejection]:
 
 
 def _unseen(evidence: Evidence) -> Rejection | None:
+    return claims.unseen_saving(*_savings(evidence))
+
+
+def _savings(evidence: Evidence) -> tuple[list[float], list[float]]:
+    """Seconds that the candidate saves in each round, as it claims, and by the parent's clock."""
     mine, theirs = evidence.times[CANDIDATE], evidence.times[BASELINE]
     saved = [before - now for before, now in zip(theirs.claimed, mine.claimed, strict=True)]
-    seen = [before - now for before, now in zip(theirs.walls, mine.walls, strict=True)]
-    return claims.unseen_saving(saved, seen)
+    return saved, [before - now for before, now in zip(theirs.walls, mine.walls, strict=True)]
 
 
 def _floor(trial: Trial, found: Interval | None) -> Iterator[Rejection]:
@@ -151,6 +155,9 @@ def _floor(trial: Trial, found: Interval | None) -> Iterator[Rejection]:
 def _notes(trial: Trial, evidence: Evidence, found: Interval) -> Iterator[str]:
     if found.ratio >= trial.design.suspicious:
         yield f"{found.ratio:.0f} times as fast: look at what the baseline wastes before this is believed"
+    saved, seen = _savings(evidence)
+    if found.low > 1 and sum(seen) / len(seen) < claims.unsure(seen):
+        yield f"the parent's clock cannot tell a saving of {1e6 * sum(saved) / len(saved):.3g} us from none"
     if evidence.undecided:
         yield f"{evidence.undecided} calls that the baseline got wrong are left out: {evidence.doubt}"
 

@@ -69,6 +69,7 @@ class Arm:
         self.opened.append(Opened(inputs, caller))
         return {
             "weights": fingerprints(self.subject.module_tensors()),
+            "caller": process.identities(caller),
             "clock": caller.clock,
             "rows": inputs.rows,
             "events": self._events(),
@@ -118,6 +119,7 @@ class Arm:
             "functions": process.fingerprints(),
             "flags": process.flags(),
             "weights": fingerprints(self.subject.module_tensors()),
+            "caller": process.identities(self.opened[-1].caller),
             "events": self._events(),
             "threads": process.threads(),
             "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -29,6 +29,9 @@ def after(before: Said, placed: Said, ended: Said, outside: Mapping[str, Mapping
         more = [name for name in changed if name not in _changed(before[BASELINE], ended[BASELINE], what)]
         if more:
             yield _integrity(f"{what} changed: {_shown(more)}")
+    timing = _changed(placed[CANDIDATE], ended[CANDIDATE], "caller")
+    if timing:
+        yield _integrity(f"what times a call was replaced: {_shown(timing)}")
     weights = _changed(placed[CANDIDATE], ended[CANDIDATE], "weights")
     if weights:
         yield Rejection("g.immutable", f"weights changed: {_shown(weights)}")

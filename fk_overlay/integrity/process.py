@@ -60,6 +60,11 @@ def fingerprints() -> dict[str, str]:
     return found
 
 
+def identities(held: Any) -> dict[str, str]:
+    """What an object's attributes are, by name, as far as they are callable: the clock and the function it times."""
+    return {name: f"{id(value):x}" for name, value in vars(held).items() if callable(value)}
+
+
 def flags() -> dict[str, str]:
     """Settings of torch and of Python that change what is computed, or how fast."""
     import torch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from bench_toy import QUICK, ToyBench
 
@@ -185,6 +187,23 @@ class Kernel:
     forward = right
 """,
     ),
+    "stops the arm's clock": (
+        "norm",
+        "invalid",
+        "g.outproc",
+        """
+import gc
+from fk_overlay.bench.calling import OnHost
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        for held in gc.get_objects():
+            if isinstance(held, OnHost):
+                held._now = iter(range(1, 10**9, 100)).__next__
+        return right(self, x)
+""",
+    ),
     "answers by itself": (
         "norm",
         "invalid",
@@ -262,9 +281,41 @@ def test_a_kernel_that(toy: ToyBench, what: str) -> None:
     assert verdict.merit is None
 
 
-def test_a_kernel_that_hangs_is_ended(toy: ToyBench) -> None:
-    from dataclasses import replace
+def test_a_time_that_only_the_arm_has_seen_is_not_believed(toy: ToyBench) -> None:
+    """The clock is put back before anybody looks, and every answer is well formed."""
+    source = """
+import gc, time
+from fk_overlay.bench.calling import OnHost
+from fk_overlay.bench import worker
 
+finish = worker.Arm.finish
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        time.sleep(0.002)
+        if not hasattr(worker, "clock"):
+            worker.clock = next(held for held in gc.get_objects() if isinstance(held, OnHost))
+            worker.real = worker.clock._now
+            worker.ticks = iter(range(1, 10**9, 100)).__next__
+        worker.clock._now = worker.ticks
+        return right(self, x)
+
+
+def restored(arm, message):
+    worker.clock._now = worker.real
+    worker.Arm.finish = finish
+    return finish(arm, message)
+
+
+worker.Arm.finish = restored
+"""
+    verdict = toy.judge(NORM + source, design=replace(QUICK, rounds=3))
+    assert (verdict.state, verdict.guard) == ("invalid", "g.outproc"), verdict.reasons
+    assert "parent's clock" in verdict.reasons[0]
+
+
+def test_a_kernel_that_hangs_is_ended(toy: ToyBench) -> None:
     source = "import time\n\n\nclass Kernel:\n    def forward(self, x, residual=None):\n        time.sleep(100)\n"
     verdict = toy.judge(source, design=replace(QUICK, start_s=6.0, call_s=1.0))
     assert (verdict.state, verdict.guard) == ("hung", ""), verdict.reasons

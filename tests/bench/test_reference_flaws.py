@@ -3,6 +3,8 @@ it would fail."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from bench_toy import QUICK, ToyBench
@@ -132,8 +134,6 @@ def Kernel(x, by):
         answers[x.data_ptr()] = x * by
     return answers[x.data_ptr()].clone()
 """
-    from dataclasses import replace
-
     verdict = toy.judge(source, "scaled", replace(QUICK, iterations=20))
     assert (verdict.state, verdict.guard) == ("incorrect", "g.fresh"), verdict.reasons
 
@@ -149,8 +149,6 @@ def Kernel(x, by):
         answers[key] = x * by
     return answers[key].clone()
 """
-    from dataclasses import replace
-
     verdict = toy.judge(source, "scaled", replace(QUICK, iterations=40))
     assert (verdict.state, verdict.guard) == ("incorrect", "g.fresh"), verdict.reasons
 
