@@ -2,17 +2,20 @@
 again and again. The share of ``improved`` must stay below 2.5 %.
 
     python benchmarks/bench_false_positives.py --engine vllm --repeats 4 --out false-positives.jsonl
+    python benchmarks/bench_false_positives.py --engine toy --repeats 16
 
-Writes one line a judgement and prints, for every task and for all, how many there were of each verdict, and how far the
-ratios lie from 1.
+``toy`` is the small engine of the tests, which needs nothing installed but torch. Writes one line a judgement and
+prints, for every task and for all, how many there were of each verdict, and how far the ratios lie from 1.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -45,6 +48,9 @@ def main(
 
 
 def judged(engine: str, repeats: int, names: list[str] | None) -> Iterator[CaseVerdict]:
+    if engine == "toy":
+        yield from judged_toy(repeats)
+        return
     tasks = catalog.tasks()
     with Bench(Place.of(engine), tasks) as bench:
         for _ in range(repeats):
@@ -54,6 +60,16 @@ def judged(engine: str, repeats: int, names: list[str] | None) -> Iterator[CaseV
                     verdict = judge(bench, case, tasks[name], None, Design())
                     if verdict.state != "skipped":
                         yield verdict
+
+
+def judged_toy(repeats: int) -> Iterator[CaseVerdict]:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "bench"))
+    from bench_toy import opened
+
+    with TemporaryDirectory() as folder, opened(Path(folder)) as toy:
+        for _ in range(repeats):
+            for name in toy.cases:
+                yield toy.judge(None, name, Design())
 
 
 def summary(found: list[CaseVerdict]) -> float:

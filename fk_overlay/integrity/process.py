@@ -122,14 +122,23 @@ def outside(pid: int) -> dict[str, int]:
     """How many children, sockets and threads a process has, asked of the system and not of it; all 0 if it is gone."""
     try:
         process = psutil.Process(pid)
-        links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()] if sys.platform == "linux" else []
-        return {
-            "children": len(process.children(recursive=True)),
-            "sockets": sum(link.startswith("socket:") for link in links),
-            "threads": process.num_threads(),
-        }
-    except (psutil.Error, FileNotFoundError):
+        children, running = len(process.children(recursive=True)), process.num_threads()
+    except psutil.Error:
         return {"children": 0, "sockets": 0, "threads": 0}
+    return {"children": children, "sockets": sum(map(_is_socket, _descriptors(pid))), "threads": running}
+
+
+def _descriptors(pid: int) -> list[Path]:
+    folder = Path(f"/proc/{pid}/fd")
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_socket(descriptor: Path) -> bool:
+    """False for one that is closed by now."""
+    try:
+        return str(descriptor.readlink()).startswith("socket:")
+    except FileNotFoundError:
+        return False
 
 
 def _reached(dotted: str) -> Any:
