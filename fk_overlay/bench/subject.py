@@ -113,7 +113,7 @@ class Subject:
 
     def _reach(self) -> Any:
         member = self.case.target.rpartition(".")[2]
-        return getattr(self.values.module, member) if self.case.module else _latest(self.case.target)
+        return getattr(self.values.module, member) if self.case.module else reach(self.case.target)
 
     def _specs(self) -> list[tuple[tuple[int, ...], dtype]]:
         import torch
@@ -143,20 +143,13 @@ def named(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _latest(place: str) -> Any:
-    """A function as its module holds it now, which is how its callers reach it."""
-    return reach(place)
-
-
 class _Model:
     """Stands for the model that the modules belong to."""
 
     def __init__(self, parts: list[Any]) -> None:
-        self._parts = parts
+        import torch
+
+        self._parts = [part for part in parts if isinstance(part, torch.nn.Module)]
 
     def modules(self) -> list[Any]:
-        found: dict[int, Any] = {}
-        for part in self._parts:
-            inner = part.modules() if hasattr(part, "modules") else [part]
-            found.update({id(each): each for each in inner if each is not None})
-        return list(found.values())
+        return list({id(each): each for part in self._parts for each in part.modules()}.values())
