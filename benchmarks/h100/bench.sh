@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Tier 1 on one H100: captures two models' calls, holds the baseline against itself on them, and benches the example pack.
+#
+#   benchmarks/h100/bench.sh llama-3.1-8b     # then qwen3-30b-a3b; a call each, again until everything is done
+#
+# A capture runs the engine eager (about two minutes with its start); 100 cases are to take less than ten minutes.
+cd "$(dirname "$0")/../.."
+. benchmarks/h100/carried.sh
+model=${1:?name a model: llama-3.1-8b or qwen3-30b-a3b}
+python=(${PYTHON:-python3} -m fk_overlay.cli.main)
+cases=$RUNS/capture-$model
+if [ ! -f "$cases/capture.json" ]; then
+  rm -rf "$cases"
+  "${python[@]}" capture --scenario "scenarios/$model-h100.yaml" --requests 64 --budget 12 --out "$cases" || exit
+  du -sh "$cases"
+fi
+for mode in graph eager; do
+  judged "bench-selftest-$model-$mode" bench --selftest --cases "$cases" --mode $mode
+  judged "bench-example-$model-$mode" bench --patch patches/example-triton --cases "$cases" --mode $mode
+done
