@@ -16,7 +16,7 @@ from fk_overlay.compose import rounds, subset
 from fk_overlay.compose.outcome import Composition, Dropped, Side
 from fk_overlay.compose.refusals import refusals
 from fk_overlay.compose.rounds import Round
-from fk_overlay.compose.search import Answer, Core, Search, Subset
+from fk_overlay.compose.search import Answer, Search, Subset
 from fk_overlay.compose.trials import FAILED, PACKS, Trials
 from fk_overlay.core import BASELINE, Arm, Design, Mode, Pack, Patch, Scenario
 from fk_overlay.engines.base import Engine
@@ -134,7 +134,7 @@ class Work:
         self._losers[loser] = Dropped(loser, "regressed", (loser,), "measured", reason)
         self._search.leave_out(loser)
         if loser in measured.without:
-            self._search.learn(kept - {loser}, Answer(measured.without[loser].state not in FAILED))
+            self._search.learn(kept - {loser}, Answer(holds=True))
 
     # ---------------------------------------------------------------- what was found
 
@@ -187,9 +187,8 @@ class Work:
 
     def _explained(self, name: str) -> Dropped:
         """By the smallest set of patches with it that fails."""
-        core: Core = min(
-            (core for core in self._search.cores if name in core.patches), key=lambda core: len(core.patches)
-        )
+        known = [core for core in self._search.cores if core.patches <= self._search.patches]
+        core = min((each for each in known if name in each.patches), key=lambda each: len(each.patches))
         conflict = self._trials.ordered(core.patches)
         if core.traced:
             trial = next(trial for trial in self._trials.made.values() if trial.blamed == name)
