@@ -7,7 +7,7 @@ time on the CPU, with what Python spends inside a range.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,6 +18,8 @@ OUTSIDE = ""
 """The task of what is in no range."""
 PYTHON = "(Python inside the range)"
 Clock = Literal["cpu", "device"]
+Key = tuple[str, str]
+"""Task, name of an operator or kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,29 @@ class Usage:
 
     Attributes:
         window_us: from the first range's begin to the last one's end.
-        own: by task and name of operator or kernel. ``total``: by task, with the number of its ranges.
+        own, total: time by task and name of operator or kernel.
+        calls: ranges of each task that are not inside another of the same task.
     """
 
     clock: Clock
     window_us: float
-    own: dict[tuple[str, str], Spent] = field(default_factory=lambda: defaultdict(Spent))
-    total: dict[str, Spent] = field(default_factory=lambda: defaultdict(Spent))
+    own: dict[Key, Spent] = field(default_factory=lambda: defaultdict(Spent))
+    total: dict[Key, Spent] = field(default_factory=lambda: defaultdict(Spent))
+    calls: Counter[str] = field(default_factory=Counter)
 
     @property
     def busy_us(self) -> float:
         return sum(spent.us for spent in self.own.values())
+
+    @property
+    def tasks(self) -> set[str]:
+        return {task for task, _ in self.total} | set(self.calls)
+
+    def own_us(self, task: str) -> float:
+        return sum(spent.us for (of_task, _), spent in self.own.items() if of_task == task)
+
+    def total_us(self, task: str) -> float:
+        return sum(spent.us for (of_task, _), spent in self.total.items() if of_task == task)
 
 
 def attribute(events: Sequence[Event]) -> Usage:
@@ -80,7 +94,7 @@ def attribute(events: Sequence[Event]) -> Usage:
         if first <= event.start_us < last:
             chain = chains(number)
             if event.name.startswith(PREFIX) and chain.count(chain[-1]) == 1:
-                usage.total[chain[-1]].calls += 1
+                usage.calls[chain[-1]] += 1
             for name, us in _parts(event, clock):
                 _spend(usage, chain, name, us)
     return usage
@@ -89,14 +103,17 @@ def attribute(events: Sequence[Event]) -> Usage:
 def by_name(kernels: Iterable[tuple[str, float]], learned: Usage, window_us: float) -> Usage:
     """The same where no range can be seen, as inside CUDA graphs: kernels by name and duration in microseconds, given
     to the tasks in the shares in which ``learned``, of a run with ranges, has them under that name. Kernels of which it
-    knows nothing are outside every task. Calls and what lies inside of which task are not seen: total is own time."""
+    knows nothing are outside every task, and calls of tasks are not seen."""
     usage = Usage("device", window_us)
-    shares = _shares(learned)
+    whole: dict[str, float] = defaultdict(float)
+    for (_, name), spent in learned.own.items():
+        whole[name] += spent.us
+    own, total = _shares(learned.own, whole), _shares(learned.total, whole)
     for name, us in kernels:
-        for task, share in shares.get(name, {OUTSIDE: 1.0}).items():
+        for task, share in own.get(name, {OUTSIDE: 1.0}).items():
             usage.own[task, name].add(us * share)
-            if task != OUTSIDE:
-                usage.total[task].us += us * share
+        for task, share in total.get(name, {}).items():
+            usage.total[task, name].add(us * share)
     return usage
 
 
@@ -107,10 +124,10 @@ def merged(usages: Sequence[Usage]) -> Usage:
         raise ValueError(f"profiles of {len(usages)} ranks with the clocks {sorted(clocks)} are no one profile")
     whole = Usage(clocks.pop(), sum(usage.window_us for usage in usages))
     for usage in usages:
-        for key, spent in usage.own.items():
-            whole.own[key].add(spent.us, spent.calls)
-        for task, spent in usage.total.items():
-            whole.total[task].add(spent.us, spent.calls)
+        whole.calls.update(usage.calls)
+        for sums, parts in ((whole.own, usage.own), (whole.total, usage.total)):
+            for key, spent in parts.items():
+                sums[key].add(spent.us, spent.calls)
     return whole
 
 
@@ -123,16 +140,16 @@ def _parts(event: Event, clock: Clock) -> Iterable[tuple[str, float]]:
 def _spend(usage: Usage, chain: Sequence[str], name: str, us: float) -> None:
     usage.own[chain[-1] if chain else OUTSIDE, name].add(us)
     for task in set(chain):
-        usage.total[task].us += us
+        usage.total[task, name].add(us)
 
 
-def _shares(learned: Usage) -> Mapping[str, Mapping[str, float]]:
-    """Name of a kernel -> task -> share of the kernel's time."""
-    spent: dict[str, dict[str, float]] = defaultdict(dict)
-    for (task, name), each in learned.own.items():
-        spent[name][task] = each.us
-    sums = {name: sum(tasks.values()) for name, tasks in spent.items()}
-    return {name: {task: us / sums[name] for task, us in tasks.items()} for name, tasks in spent.items() if sums[name]}
+def _shares(spent: Mapping[Key, Spent], whole: Mapping[str, float]) -> Mapping[str, Mapping[str, float]]:
+    """Name of a kernel -> task -> share of ``whole``, all of the kernel's time."""
+    shares: dict[str, dict[str, float]] = defaultdict(dict)
+    for (task, name), each in spent.items():
+        if whole[name] > 0:
+            shares[name][task] = each.us / whole[name]
+    return shares
 
 
 class _Chains:

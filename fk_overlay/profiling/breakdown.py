@@ -94,13 +94,13 @@ def breakdown(
     """
     if after is not None and after.clock != before.clock:
         raise ValueError(f"time before the patch was taken on the {before.clock}, after it on the {after.clock}")
-    names = [name for name in places if name in before.total or (after is not None and name in after.total)]
+    seen = before.tasks | (after.tasks if after is not None else set())
+    names = [name for name in places if name in seen]
     rows = [_row(tasks[name], places[name], before, after) for name in names]
-    outside = _own(before, OUTSIDE)
     return Breakdown(
         clock=before.clock,
         window_ms=_ms(before.window_us),
-        outside_ms=_ms(outside),
+        outside_ms=_ms(before.own_us(OUTSIDE)),
         idle_ms=_ms(max(0.0, before.window_us - before.busy_us)),
         rows=tuple(sorted(rows, key=lambda row: (-row.share, row.task))),
         after_window_ms=None if after is None else _ms(after.window_us),
@@ -108,19 +108,18 @@ def breakdown(
 
 
 def _row(task: Task, places: tuple[str, ...], before: Usage, after: Usage | None) -> Row:
-    spent = before.total.get(task.name)
-    total_us = spent.us if spent else 0.0
+    total_us = before.total_us(task.name)
     return Row(
         task=task.name,
         level=task.level,
         places=places,
-        calls=spent.calls if spent else 0,
-        own_ms=_ms(_own(before, task.name)),
+        calls=before.calls[task.name],
+        own_ms=_ms(before.own_us(task.name)),
         total_ms=_ms(total_us),
         share=total_us / before.window_us,
         parts=_parts(task.name, before, after),
-        after_own_ms=None if after is None else _ms(_own(after, task.name)),
-        after_total_ms=None if after is None else _ms(after.total[task.name].us if task.name in after.total else 0.0),
+        after_own_ms=None if after is None else _ms(after.own_us(task.name)),
+        after_total_ms=None if after is None else _ms(after.total_us(task.name)),
     )
 
 
@@ -136,10 +135,6 @@ def _part(task: str, name: str, before: Usage, after: Usage | None) -> Part:
     first, second = before.own.get((task, name)), after.own.get((task, name)) if after is not None else None
     after_ms = None if after is None else _ms(second.us if second else 0.0)
     return Part(name, first.calls if first else 0, _ms(first.us if first else 0.0), after_ms)
-
-
-def _own(usage: Usage, task: str) -> float:
-    return sum(spent.us for (of_task, _), spent in usage.own.items() if of_task == task)
 
 
 def _ms(us: float) -> float:

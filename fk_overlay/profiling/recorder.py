@@ -122,8 +122,9 @@ def _written(usage: Usage) -> dict[str, Any]:
     return {
         "clock": usage.clock,
         "window_us": usage.window_us,
-        "own": [[task, name, spent.calls, spent.us] for (task, name), spent in usage.own.items()],
-        "total": [[task, spent.calls, spent.us] for task, spent in usage.total.items()],
+        "calls": usage.calls,
+        "own": [[*key, spent.us, spent.calls] for key, spent in usage.own.items()],
+        "total": [[*key, spent.us, spent.calls] for key, spent in usage.total.items()],
     }
 
 
@@ -139,10 +140,10 @@ def read(path: Path) -> Usage:
     """What a rank wrote about a profile with ranges."""
     said = json.loads(path.read_text(encoding="utf-8"))
     usage = Usage(said["clock"], said["window_us"])
-    for task, name, calls, us in said["own"]:
-        usage.own[task, name].add(us, calls)
-    for task, calls, us in said["total"]:
-        usage.total[task].add(us, calls)
+    usage.calls.update(said["calls"])
+    for spent, rows in ((usage.own, said["own"]), (usage.total, said["total"])):
+        for task, name, us, calls in rows:
+            spent[task, name].add(us, calls)
     return usage
 
 

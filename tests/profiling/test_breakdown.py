@@ -17,7 +17,8 @@ def usage(window: float, own: dict[tuple[str, str], float], total: dict[str, flo
     for key, us in own.items():
         made.own[key].add(us)
     for task, us in total.items():
-        made.total[task].add(us, calls=4)
+        made.total[task, "everything"].add(us)
+        made.calls[task] = 4
     return made
 
 
