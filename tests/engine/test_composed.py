@@ -14,7 +14,7 @@ from engine.real_engine import PACKS, REPOSITORY, only
 
 from fk_overlay import catalog, packs
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), only("vllm")]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1000), only("vllm")]
 KERNELS = {
     "good.py": "identity/vllm_layers.py",
     "crashing.py": "crashing/kernel.py",
@@ -30,9 +30,9 @@ class Embedding:
         return self.quant_method.embedding(self, input_.long())
 """
 PATCHES = (
+    ("llama_mlp", "wrong.py", "LlamaMLP"),
     ("rms_norm", "good.py", "RMSNorm"),
     ("silu_and_mul", "crashing.py", "SiluAndMul"),
-    ("llama_mlp", "wrong.py", "LlamaMLP"),
     ("vocab_parallel_embedding", "slow.py", "Embedding"),
 )
 
@@ -51,7 +51,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     command += ["--scenario", str(REPOSITORY / "scenarios/tiny-llama.yaml")]
     command += ["--record", str(folder / "record"), "--out", str(folder / "repaired")]
     env = {**os.environ, "FK_OVERLAY_HOME": str(folder / "home")}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=550, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900, check=False)
     path = folder / "record/composition.json"
     assert path.is_file(), done.stdout + done.stderr
     return folder, json.loads(path.read_text()), done
