@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fk_overlay.cli.options import EngineName, ScenarioName
+from fk_overlay.profiling.run import Size
 from fk_overlay.profiling.tools import Budget
 
 if TYPE_CHECKING:
     from fk_overlay.profiling.run import Order
 
 PROFILES = Path("reports/profiles")
-DEFAULT = Budget("ncu")
+SIZE, DEFAULT = Size(), Budget("ncu")
 
 
 class ToolName(StrEnum):
@@ -28,6 +29,7 @@ PatchOption = Annotated[str | None, typer.Option("--patch", help="A pack's name,
 ToolOption = Annotated[ToolName, typer.Option(help="Whose profiler. ncu and nsys need an NVIDIA GPU.")]
 Out = Annotated[Path | None, typer.Option(help=f"Folder of the profile. Default: a new one in {PROFILES}.")]
 Most = Annotated[int | None, typer.Option("--requests", help="At most so many requests of the headline load.", min=1)]
+Tokens = Annotated[int, typer.Option("--tokens", help="At most so many output tokens of each request.", min=1)]
 Kernel = Annotated[str, typer.Option(help="ncu: regular expression of the kernels that are looked into.")]
 Skip = Annotated[int, typer.Option("--skip", help="ncu: launches of them that are passed over first.", min=0)]
 Launches = Annotated[int, typer.Option("--launches", help="ncu: at most so many launches of them.", min=1)]
@@ -39,7 +41,8 @@ def profile(
     patch: PatchOption = None,
     tool: ToolOption = ToolName.torch,
     out: Out = None,
-    requests: Most = None,
+    requests: Most = SIZE.requests,
+    tokens: Tokens = SIZE.tokens,
     kernel: Kernel = DEFAULT.kernel,
     skip: Skip = DEFAULT.skip,
     launches: Launches = DEFAULT.launches,
@@ -56,7 +59,7 @@ def profile(
     from fk_overlay.report import kernels
     from fk_overlay.report import profile as views
 
-    order = _order(engine, scenario, patch, requests)
+    order = _order(engine, scenario, patch, Size(requests, tokens))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{order.scenario.name}-{engine}-{tool.value}"
     folder = out or PROFILES / name
     if tool is ToolName.torch:
@@ -72,7 +75,7 @@ def _tell(what: str) -> None:
     typer.echo(what, err=True)
 
 
-def _order(engine_name: str, scenario_name: str, patch: str | None, requests: int | None) -> Order:
+def _order(engine_name: str, scenario_name: str, patch: str | None, size: Size) -> Order:
     from functools import partial
 
     from fk_overlay import catalog, environment
@@ -87,5 +90,5 @@ def _order(engine_name: str, scenario_name: str, patch: str | None, requests: in
     headline = scenario.headline_workload
     made = partial(make_requests, headline, vocab_size=vocab_size(model))
     profiled, quiet, warm_up, last = (made(seed=scenario.seed + number) for number in range(4))
-    loads = Loads(profiled[:requests], quiet[:requests], warm_up[: headline.concurrency], last[:1])
+    loads = Loads(size.of(profiled), size.of(quiet), size.of(warm_up)[: headline.concurrency], size.of(last)[:1])
     return Order(engine, scenario, model, catalog.tasks(), candidates([patch] if patch else [], engine), loads)

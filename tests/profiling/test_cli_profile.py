@@ -63,13 +63,15 @@ def test_the_order_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(run, "profile", note)
     monkeypatch.setattr(wrapped, "profile", note_wrapped)
     pack = str(REPOSITORY / "tests/packs/slow")
-    invoke("--patch", pack, "--requests", "4", "--out", str(tmp_path / "x"))
+    invoke("--patch", pack, "--requests", "4", "--tokens", "9", "--out", str(tmp_path / "x"))
     invoke("--tool", "ncu", "--kernel", "rms.*", "--skip", "3", "--launches", "7")
     (order, _, folder), (plain, budget, _) = asked
     assert folder == tmp_path / "x"
     assert [arm.name for arm in order.arms] == ["baseline", "slow"]
     loads = order.loads
-    assert [len(each) for each in (loads.profiled, loads.quiet, loads.warm_up, loads.last)] == [4, 4, 8, 1]
+    assert [len(each) for each in (loads.profiled, loads.quiet, loads.warm_up, loads.last)] == [4, 4, 4, 1]
+    assert {request.output_len for request in (*loads.profiled, *loads.warm_up, *loads.last)} == {9}
+    assert len(plain.loads.profiled) == 16, "all of the headline load, which is short"
     sent = [request.prompt for load in (loads.profiled, loads.quiet, loads.warm_up, loads.last) for request in load]
     assert len(set(sent)) == len(sent)
     assert len(plain.arms) == 1
