@@ -172,7 +172,7 @@ class Launches:
         return walls, [place / recorder.RANKS / f"{rank}.json" for rank in ranks]
 
 
-def prepared(order: Order, arm: Arm, scenario: Scenario, profiling: Profiling, prefix: tuple[str, ...] = ()) -> Launch:
+def prepared(order: Order, arm: Arm, scenario: Scenario, profiling: Profiling) -> Launch:
     """A launch whose plan puts the arm's patches and the ranges into the engine."""
     folder = profiling.folder
     (folder / "receipts").mkdir(parents=True)
