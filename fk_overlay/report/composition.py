@@ -44,10 +44,11 @@ def claim(found: Composition) -> str:
     whole = len(found.as_is.patches)
     if found.repaired is None:
         return f"No patch of {found.pack} holds"
-    kept = len(found.repaired.patches)
-    gain = f": {change(found.repaired.effect)}" if found.repaired.effect and found.repaired.effect.pairs > 1 else ""
+    kept, state = len(found.repaired.patches), found.repaired.state
+    claimed = state in ("improved", "neutral", "regressed")
+    gain = f", {change(found.repaired.effect)}" if claimed else ""
     what = f"All {whole} patches" if kept == whole else f"{kept} of {whole} patches"
-    return f"{what} of {found.pack} hold together{gain}"
+    return f"{what} of {found.pack} hold together: {STATES[state]}{gain}"
 
 
 def show(found: Composition, written: Sequence[Path]) -> None:

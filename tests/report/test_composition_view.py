@@ -72,8 +72,8 @@ def vars_of(found: Composition) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("repaired", "claim"),
     [
-        (FOUND.repaired, "2 of 5 patches of mixed hold together: +20.0 %"),
-        (Side(FOUND.as_is.patches, "unresolved"), "All 5 patches of mixed hold together"),
+        (FOUND.repaired, "2 of 5 patches of mixed hold together: improved, +20.0 %"),
+        (Side(FOUND.as_is.patches, "unresolved"), "All 5 patches of mixed hold together: unresolved"),
         (None, "No patch of mixed holds"),
     ],
 )
