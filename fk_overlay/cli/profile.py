@@ -24,6 +24,9 @@ class ToolName(StrEnum):
 
 PatchOption = Annotated[str | None, typer.Option("--patch", help="A pack's name, or its folder, to compare with.")]
 ToolOption = Annotated[ToolName, typer.Option(help="Whose profiler. ncu and nsys need an NVIDIA GPU.")]
+BenchOption = Annotated[
+    Path | None, typer.Option("--bench", help="A bench, which says how near each task is to its roofline.")
+]
 Out = Annotated[Path | None, typer.Option(help=f"Folder of the profile. Default: a new one in {PROFILES}.")]
 Most = Annotated[int | None, typer.Option("--requests", help="At most so many requests of the headline load.", min=1)]
 Tokens = Annotated[int, typer.Option("--tokens", help="At most so many output tokens of each request.", min=1)]
@@ -37,6 +40,7 @@ def profile(
     engine: EngineName = "vllm",
     patch: PatchOption = None,
     tool: ToolOption = ToolName.torch,
+    bench: BenchOption = None,
     out: Out = None,
     requests: Most = SIZE.requests,
     tokens: Tokens = SIZE.tokens,
@@ -51,12 +55,16 @@ def profile(
     single kernels. Whatever the scenario says, ncu and nsys drive the engine through its Python interface.
     """
     import time
+    from dataclasses import replace
 
     from fk_overlay.profiling import run, wrapped
+    from fk_overlay.profiling.achieved import achieved
     from fk_overlay.report import kernels
     from fk_overlay.report import profile as views
 
     order = _order(engine, scenario, patch, Size(requests, tokens))
+    if bench is not None:
+        order = replace(order, achieved=achieved(bench, engine))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{order.scenario.name}-{engine}-{tool.value}"
     folder = out or PROFILES / name
     if tool is ToolName.torch:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fk_overlay.core import Level, Task
 from fk_overlay.profiling.attribution import OUTSIDE, Clock, Usage
 
+NOTHING: Mapping[str, float] = {}
 LARGEST = 8
 """Operators or kernels that are listed of each task."""
 
@@ -30,6 +31,7 @@ class Row:
         calls: of its places; 0 where calls cannot be seen (CUDA graphs).
         own_ms: in none of the tasks inside it. ``total_ms``: with them, which is what a patch for it would replace.
         share: total over the whole window.
+        achieved: share of its roofline that the engine's own code reaches, None where that is not known.
         after_own_ms, after_total_ms: with the patch.
     """
 
@@ -41,13 +43,14 @@ class Row:
     total_ms: float
     share: float
     parts: tuple[Part, ...]
+    achieved: float | None = None
     after_own_ms: float | None = None
     after_total_ms: float | None = None
 
     @property
     def at_most(self) -> float:
-        """Speedup of the whole if the task took no time at all."""
-        return ceiling(self.share)
+        """Speedup of the whole if the task ran at its roofline; where that is not known, if it took no time at all."""
+        return ceiling(self.share, self.achieved or 0.0)
 
     @property
     def change(self) -> float | None:
@@ -85,9 +88,16 @@ def ceiling(share: float, achieved: float = 0.0) -> float:
 
 
 def breakdown(
-    before: Usage, after: Usage | None, tasks: Mapping[str, Task], places: Mapping[str, tuple[str, ...]]
+    before: Usage,
+    after: Usage | None,
+    tasks: Mapping[str, Task],
+    places: Mapping[str, tuple[str, ...]],
+    achieved: Mapping[str, float] = NOTHING,
 ) -> Breakdown:
     """One row for every task of ``places`` that either profile saw.
+
+    Args:
+        achieved: share of its roofline that the engine's own code reaches, of the tasks of which it is known.
 
     Raises:
         ValueError: the profiles were taken by different clocks.
@@ -96,13 +106,13 @@ def breakdown(
         raise ValueError(f"time before the patch was taken on the {before.clock}, after it on the {after.clock}")
     seen = before.tasks | (after.tasks if after is not None else set())
     names = [name for name in places if name in seen]
-    rows = [_row(tasks[name], places[name], before, after) for name in names]
+    rows = [replace(_row(tasks[name], places[name], before, after), achieved=achieved.get(name)) for name in names]
     return Breakdown(
         clock=before.clock,
         window_ms=_ms(before.window_us),
         outside_ms=_ms(before.own_us(OUTSIDE)),
         idle_ms=_ms(max(0.0, before.window_us - before.busy_us)),
-        rows=tuple(sorted(rows, key=lambda row: (-row.share, row.task))),
+        rows=tuple(sorted(rows, key=lambda row: (-row.at_most, row.task))),
         after_window_ms=None if after is None else _ms(after.window_us),
     )
 

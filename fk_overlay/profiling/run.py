@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,7 @@ class Order:
         arms: the baseline, then the patched one if there is any.
         loads: of the headline workload: the one that is profiled; as many requests with other prompts, sent before it,
             which tell what profiling costs; what warms up; and one request that ends the profile.
+        achieved: share of its roofline that the engine's own code reaches, by task, where a bench has found it.
     """
 
     engine: Engine
@@ -48,6 +49,7 @@ class Order:
     tasks: Mapping[str, Task]
     arms: tuple[Arm, ...]
     loads: Loads
+    achieved: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,7 @@ def _sent(order: Order, launch: Launch) -> tuple[list[float], list[int]]:
 def _breakdown(order: Order, found: Sequence[Watch], launched: Sequence[Launched]) -> Breakdown:
     places = places_of([(watch.task, watch.places) for watch in found])
     after = launched[1].usage if len(launched) > 1 else None
-    return breakdown(launched[0].usage, after, order.tasks, places)
+    return breakdown(launched[0].usage, after, order.tasks, places, order.achieved)
 
 
 def header(order: Order, version: str, folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fk_overlay.report.wording import DASH, number, percent, share
 
 NAME = "profile"
 FORMAT = 1
-HEAD = ("task", "level", "calls", "own ms", "total ms", "share", "at most")
+HEAD = ("task", "level", "calls", "own ms", "total ms", "share", "of roof", "at most")
 HEAD_AFTER = ("after ms", "change")
 HEAD_PARTS = ("task", "operator or kernel", "calls", "ms")
 
@@ -71,11 +71,12 @@ def rows(found: Breakdown) -> Iterator[Sequence[str]]:
     for row in found.rows:
         after = (number(row.after_total_ms), DASH if row.change is None else percent(row.change)) if patched else ()
         calls = str(row.calls) if row.calls else DASH
-        times = number(row.own_ms), number(row.total_ms), share(row.share), percent(row.at_most - 1)
+        bound = share(row.achieved), percent(row.at_most - 1)
+        times = number(row.own_ms), number(row.total_ms), share(row.share), *bound
         yield row.task, row.level, calls, *times, *after
     rest = (("(in no task)", found.outside_ms), ("(nothing ran)", found.idle_ms))
     for name, ms in rest:
-        padding = (DASH,) * (1 + 2 * patched)
+        padding = (DASH,) * (2 + 2 * patched)
         yield name, "", DASH, number(ms), number(ms), share(ms / found.window_ms), *padding
 
 
@@ -95,7 +96,8 @@ def _lines(found: Profile) -> Iterator[str]:
     yield ""
     yield (
         "*Own* time is in none of the tasks inside; *total* with them, which is what a patch for the task would "
-        "replace. *At most*: how much faster the whole would be if the task took no time (Amdahl)."
+        "replace. *At most*: how much faster the whole would be if the task ran at its roofline, or took no time where "
+        "a bench does not say how near it is (Amdahl)."
     )
     if found.pack:
         yield f"*After*: total time with `{found.pack}`."

@@ -54,6 +54,13 @@ def test_the_largest_gain_comes_first() -> None:
     assert (found.window_ms, found.outside_ms, found.idle_ms) == (1.0, 0.05, pytest.approx(0.15))
 
 
+def test_a_task_that_is_near_its_roofline_ranks_below_one_that_is_not() -> None:
+    found = breakdown(BEFORE, None, TASKS, PLACES, {"model": 0.9, "mlp": 0.8})
+    assert [row.task for row in found.rows] == ["norm", "mlp", "model"]
+    assert [row.achieved for row in found.rows] == [None, 0.8, 0.9]
+    assert found.rows[1].at_most == pytest.approx(1 / (1 - 0.5 * 0.2))
+
+
 def test_after_a_patch_each_task_says_how_it_changed() -> None:
     found = breakdown(BEFORE, AFTER, TASKS, PLACES)
     changes = {row.task: row.change for row in found.rows}

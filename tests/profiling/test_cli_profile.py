@@ -30,6 +30,7 @@ def test_help_says_what_each_tool_sees() -> None:
     [
         (("--patch", "nonsense"), "no pack (a folder with a pack.toml) called 'nonsense'"),
         (("--engine", "nonsense"), "no engine called 'nonsense'"),
+        (("--bench", "nonsense"), "nonsense holds no records.jsonl"),
     ],
 )
 def test_what_does_not_exist_is_named(words: tuple[str, ...], said: str) -> None:
