@@ -44,7 +44,13 @@ class Times:
 
 
 class Evidence:
-    """Rejections of the candidate, errors and times of both arms."""
+    """Rejections of the candidate, errors and times of both arms.
+
+    Attributes:
+        sittings: for every pair of processes, the number of its first round.
+        checked: calls that were held against the oracle; undecided: of these, the ones that the baseline got wrong.
+        doubt: what the baseline got wrong last.
+    """
 
     def __init__(self, expected: Expected, tolerance: Tolerance) -> None:
         self._expected, self._tolerance = expected, tolerance
@@ -54,6 +60,7 @@ class Evidence:
         self.rejections: list[Rejection] = []
         self.errors = {BASELINE: Errors(), CANDIDATE: Errors()}
         self.times = {BASELINE: Times(), CANDIDATE: Times()}
+        self.sittings: list[int] = []
         self.calls = self.checked = self.undecided = 0
         self.doubt = ""
 

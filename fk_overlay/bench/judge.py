@@ -78,16 +78,16 @@ def _judged(trial: Trial, evidence: Evidence) -> CaseVerdict:
     if refused and not ran and not any(each.guard == "g.integrity" for each in rejections):
         return _verdict(trial, "unsupported", reasons=(f"supports() refused all {refused} calls",))
     found = effect(evidence)
-    merit = merit_of(found, trial.design.minimum_effect) if found is not None else None
+    said = merit(evidence, found, trial.design.minimum_effect) if found is not None else None
     if not evidence.hopeless:
         rejections += filter(None, [envelope(evidence.errors[CANDIDATE], evidence.errors[BASELINE])])
-    if merit == "improved":
+    if said == "improved":
         rejections += filter(None, [_unseen(evidence)])
     rejections += _floor(trial, found)
     if rejections:
         return _rejected(trial, rejections)
     assert found is not None
-    return _verdict(trial, "passed", reasons=tuple(_notes(trial, evidence, found)), merit=merit)
+    return _verdict(trial, "passed", reasons=tuple(_notes(trial, evidence, found)), merit=said)
 
 
 def counted(trial: Trial) -> tuple[int, int, int]:
@@ -98,11 +98,29 @@ def counted(trial: Trial) -> tuple[int, int, int]:
 
 def effect(evidence: Evidence) -> Interval | None:
     """Baseline time over candidate time, over rounds; None if none was measured."""
+    logs = _logs(evidence)
+    return interval(logs) if logs else None
+
+
+def merit(evidence: Evidence, found: Interval, minimum_effect: float) -> Merit:
+    """What the interval over all rounds says, if every pair of processes says it too: one may be fast by where its
+    memory happens to lie, and all of its rounds share that."""
+    said = merit_of(found, minimum_effect)
+    logs, ends = _logs(evidence), [*evidence.sittings[1:], None]
+    means = [statistics.fmean(logs[begin:end]) for begin, end in zip(evidence.sittings, ends, strict=True)]
+    sure = {
+        "improved": all(mean > math.log1p(minimum_effect) for mean in means),
+        "regressed": all(mean < math.log1p(-minimum_effect) for mean in means),
+    }
+    return said if sure.get(said, True) else "unresolved"
+
+
+def _logs(evidence: Evidence) -> list[float]:
+    """ln(baseline / candidate) of every round; none if a time is not one."""
     mine, theirs = (evidence.times[name].claimed for name in (CANDIDATE, BASELINE))
     pairs = list(zip(theirs, mine, strict=True))
-    if not pairs or not all(0 < time < math.inf for pair in pairs for time in pair):
-        return None
-    return interval([math.log(before / now) for before, now in pairs])
+    sound = all(0 < time < math.inf for pair in pairs for time in pair)
+    return [math.log(before / now) for before, now in pairs] if sound else []
 
 
 def _rejected(trial: Trial, rejections: list[Rejection], *more: str) -> CaseVerdict:

@@ -82,6 +82,7 @@ class Subject:
         for module in {swap.target.module for swap in plan.swaps}:
             importlib.import_module(module)
         self._count_originals(plan)
+        self._workbench.settle()
         self.values = self.case.values(self._order.snapshot, device=self._order.device, build=self._build)
         given = [*self.values.args, *self.values.kwargs.values()]
         for module in given:

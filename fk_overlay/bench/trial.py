@@ -112,6 +112,7 @@ class Trial:
         before, placed = self._asked(arms, "open"), self._asked(arms, "place")
         self.facts["clock"] = str(placed[BASELINE].get("clock", ""))
         rows = expected.inputs.rows if self.design.mode != "graph" else 0
+        evidence.sittings.append(len(evidence.times[CANDIDATE].claimed))
         warm = [self._pair(arms, first=number == 0) for number in range(self.design.warm_up)]
         if rows:
             warm.append(self._pair(arms, rows=self._random.randrange(1, rows)))

@@ -32,6 +32,9 @@ class Workbench(Protocol):
             dtype: the captured model's, such as ``bfloat16``.
         """
 
+    def settle(self) -> None:
+        """What a worker of the engine does once when patches are in place, before it builds a model."""
+
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
         """A module like the one that was recorded, with these weights. Raises
         :class:`fk_overlay.errors.EngineError` if it cannot be built."""
@@ -51,6 +54,9 @@ class Plain:
 
     def opened(self, folder: Path, dtype: str) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def settle(self) -> None:
+        return None
 
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
         return rebuild.build(recipe, tensors)

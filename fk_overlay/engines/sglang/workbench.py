@@ -27,6 +27,9 @@ class SglangWorkbench:
     def opened(self, folder: Path, dtype: str) -> AbstractContextManager[None]:
         return _opened(folder, dtype)
 
+    def settle(self) -> None:
+        return None
+
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
         module = rebuild.build(recipe, tensors)
         for part in module.modules() if hasattr(module, "modules") else ():

@@ -34,6 +34,16 @@ class VllmWorkbench:
     def opened(self, folder: Path, dtype: str) -> AbstractContextManager[None]:
         return _opened(folder, dtype)
 
+    def settle(self) -> None:
+        """Choose the providers of IR operators, as vLLM's workers do: on a GPU the baseline of a norm is not the native
+        one."""
+        import vllm.ir
+        from vllm.config import get_current_vllm_config
+
+        config = get_current_vllm_config()
+        config.kernel_config.ir_op_priority.set_default()
+        vllm.ir.set_default_torch_wrap(config.compilation_config.ir_enable_torch_wrap)
+
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
         module = rebuild.build(recipe, {}, {"vllm.config.vllm:VllmConfig": _config_for})
         for path, tensor in _laid_out(module, tensors).items():

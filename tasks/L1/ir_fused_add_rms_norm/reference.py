@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas
 from fk_overlay.integrity.draw import Draw
 
 
@@ -25,6 +25,19 @@ def reference(
     is None."""
     total = x + x_residual
     return formulas.rms_norm(total, weight, epsilon, variance_size), total
+
+
+def cost(
+    module: None,
+    x: Tensor,
+    x_residual: Tensor,
+    weight: Tensor | None,
+    epsilon: float,
+    variance_size: int | None = None,
+) -> Cost:
+    """Both inputs and the weight are read, the result and the sum are written."""
+    moved = costs.size(x, x_residual)
+    return Cost(moved, moved) + costs.norm(x.numel(), weight, added=True)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

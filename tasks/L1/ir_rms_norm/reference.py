@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas
 from fk_overlay.integrity.draw import Draw
 
 
@@ -19,6 +19,11 @@ def reference(
 ) -> Tensor:
     """x: [..., hidden], weight: [hidden] or None -> [..., hidden]. ``module`` is None."""
     return formulas.rms_norm(x, weight, epsilon, variance_size)
+
+
+def cost(module: None, x: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None) -> Cost:
+    """x and the weight are read, the result is written."""
+    return Cost(costs.size(x), costs.size(x)) + costs.norm(x.numel(), weight)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
