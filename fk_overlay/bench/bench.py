@@ -25,6 +25,7 @@ from fk_overlay.plan import Plan, make
 
 SHARED = Path("/dev/shm")
 """Where outboxes lie if there is room: memory, not a disk."""
+CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 HIDDEN = ("FK_OVERLAY", "FK_OVERLAY_RECEIPTS")
 
 
@@ -142,8 +143,7 @@ class Bench:
     def _environment(self, folder: Path) -> dict[str, str]:
         """Each arm has compile and kernel caches of its own."""
         workbench: Workbench = named(self.place.workbench)
-        caches = {"VLLM_CACHE_ROOT": "vllm", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
-        own = {variable: str(folder / "cache" / name) for variable, name in caches.items()}
+        own = {name: str(folder / "cache" / name.lower()) for name in (*CACHES, *workbench.caches)}
         return {**self._common(), **workbench.env(), **own, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
     def _common(self) -> dict[str, str]:

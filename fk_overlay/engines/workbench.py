@@ -20,6 +20,9 @@ class Workbench(Protocol):
 
     preloaded: tuple[str, ...]
     """Modules that every arm needs; imported once, before arms are forked."""
+    caches: tuple[str, ...]
+    """Environment variables that name a folder of compiled code, beside those of torch and Triton. Each arm gets its
+    own."""
 
     def env(self) -> Mapping[str, str]:
         """Environment variables of the arms, beyond the caller's."""
@@ -48,6 +51,7 @@ class Plain:
     """Of an engine that needs no environment: modules are built by their constructors."""
 
     preloaded: tuple[str, ...] = ("torch",)
+    caches: tuple[str, ...] = ()
 
     def env(self) -> Mapping[str, str]:
         return {}

@@ -29,7 +29,7 @@ from fk_overlay.core import Contract
 
 HERE = Path(__file__).parent
 PACKAGE, VERSION = "bench_toy_engine", "1.2.0"
-QUICK = Design(warm_up=3, iterations=6, rounds=2, processes=1, start_s=30.0, call_s=10.0, minimum_effect=0.05)
+QUICK = Design(warm_up=2, iterations=5, rounds=2, processes=1, start_s=30.0, call_s=10.0, minimum_effect=0.05)
 """Enough to notice what is wrong; too few rounds to tell how fast."""
 
 ENGINE = """

@@ -165,7 +165,7 @@ class Kernel:
 import os, time
 
 if os.fork() == 0:
-    time.sleep(60)
+    time.sleep(5)
     os._exit(0)
 
 
@@ -316,8 +316,20 @@ worker.Arm.finish = restored
 
 
 def test_a_kernel_that_hangs_is_ended(toy: ToyBench) -> None:
-    source = "import time\n\n\nclass Kernel:\n    def forward(self, x, residual=None):\n        time.sleep(100)\n"
-    verdict = toy.judge(source, design=replace(QUICK, start_s=6.0, call_s=1.0))
+    source = """
+import time
+
+calls = []
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        calls.append(1)
+        if len(calls) > 1:
+            time.sleep(100)
+        return right(self, x)
+"""
+    verdict = toy.judge(NORM + source, design=replace(QUICK, call_s=2.0))
     assert (verdict.state, verdict.guard) == ("hung", ""), verdict.reasons
 
 

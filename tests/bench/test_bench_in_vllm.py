@@ -49,7 +49,7 @@ def test_every_task_with_cases_passes_against_itself(bench: Bench) -> None:
     assert {name for name, verdict in found.items() if verdict.state == "skipped"} == CACHED
     for name in sorted(found.keys() - CACHED):
         assert found[name].state == "passed", (name, found[name].reasons)
-        assert found[name].ratio == pytest.approx(1.0, abs=0.5)
+        assert 0.2 < (found[name].ratio or 0) < 5
         assert found[name].cost is not None
 
 

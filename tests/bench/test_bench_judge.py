@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench_toy import ToyBench
+from bench_toy import QUICK, ToyBench
 
 HONEST = """
 import torch
@@ -25,8 +25,9 @@ LOGS = "import torch\n\n\ndef Kernel(x):\n    return x.log()\n"
 def test_the_baseline_against_itself_passes(toy: ToyBench, case: str) -> None:
     verdict = toy.judge(None, case)
     assert (verdict.state, verdict.guard) == ("passed", ""), verdict.reasons
-    assert verdict.ratio == pytest.approx(1.0, abs=0.5)
-    assert verdict.calls >= 15
+    assert verdict.ratio is not None
+    assert 0.2 < verdict.ratio < 5
+    assert verdict.calls >= QUICK.warm_up + QUICK.rounds * QUICK.iterations
 
 
 @pytest.mark.parametrize(

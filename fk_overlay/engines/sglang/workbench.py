@@ -21,6 +21,8 @@ class SglangWorkbench:
 
     preloaded: tuple[str, ...] = ("fk_overlay.engines.sglang.preloaded",)
 
+    caches: tuple[str, ...] = ()
+
     def env(self) -> Mapping[str, str]:
         return {"HF_HUB_OFFLINE": "1", **({} if names() else {CPU_ENGINE: "1"})}
 

@@ -28,6 +28,8 @@ class VllmWorkbench:
         "vllm.platforms.cpu",
     )
 
+    caches: tuple[str, ...] = ("VLLM_CACHE_ROOT",)
+
     def env(self) -> Mapping[str, str]:
         return {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
 
