@@ -275,11 +275,13 @@ class Limits(Strict):
     Attributes:
         memory_ratio: peak memory of the engine's processes.
         kv_blocks_ratio: blocks left for the KV cache.
+        load_time_ratio: from the start of the engine until it answers, weights and what patches prepare included.
         start_s, pass_s: how long a start and one pass may take before they count as hung.
     """
 
     memory_ratio: float = 1.5
     kv_blocks_ratio: float = 0.95
+    load_time_ratio: float = 3.0
     start_s: float = 600.0
     pass_s: float = 600.0
 

@@ -9,7 +9,7 @@ from fk_overlay.core import BASELINE, Scenario
 from fk_overlay.scoring.envelope import Envelope
 from fk_overlay.scoring.evidence import Evidence, of_arm
 from fk_overlay.scoring.forced import Discrepancy, against
-from fk_overlay.scoring.traffic import SIGNIFICANCE, Divergence, divergences, excess, failures
+from fk_overlay.scoring.traffic import SIGNIFICANCE, Divergence, divergences, excess, failures, unaccounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,11 @@ def examine(evidence: Evidence, arm: str, scenario: Scenario, envelope: Envelope
     headline = scenario.headline_workload.name
     parted = tuple(divergences(ours, theirs, reference, headline))
     correctness = envelope.mean_correctness(items)
-    errors = [*_launches(evidence, arm), *_requests(failures(ours, theirs, scenario), len(ours))]
+    errors = [
+        *_launches(evidence, arm),
+        *unaccounted(ours, scenario),
+        *_requests(failures(ours, theirs, scenario), len(ours)),
+    ]
     if envelope.calibrated:
         errors += [
             *_flips(items, envelope.margin),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from fk_overlay.core import BASELINE, Limits
+from fk_overlay.core import BASELINE, Effect, Limits, Scenario
 from fk_overlay.scoring.evidence import Evidence
 from fk_overlay.stats.location import quantile
 
@@ -15,6 +15,9 @@ COSTS: Mapping[str, str] = {
     "load_time_ratio": "load_s",
 }
 """Name of the ratio and the field of a launch's record that it compares."""
+
+LOAD_SLACK_S = 10.0
+"""A load that takes at most this much longer is nobody's concern, whatever the ratio."""
 
 
 def costs(evidence: Evidence, arm: str) -> dict[str, float]:
@@ -36,6 +39,28 @@ def over_limits(ratios: Mapping[str, float], limits: Limits) -> list[str]:
         limit = f"the limit is {100 * limits.kv_blocks_ratio:.1f} %"
         found.append(f"{100 * blocks:.1f} % of the baseline's KV blocks are left; {limit}")
     return found
+
+
+def slow_load(evidence: Evidence, arm: str, limits: Limits) -> list[str]:
+    """A sentence if work was moved into loading beyond what the scenario allows."""
+    ours, theirs = (_median(evidence, each, "load_s") for each in (arm, BASELINE))
+    if ours is None or theirs is None or ours <= limits.load_time_ratio * theirs or ours - theirs < LOAD_SLACK_S:
+        return []
+    return [
+        f"loading takes {ours:.0f} s, {ours / theirs:.1f} times as long as the baseline's; the limit is "
+        f"{limits.load_time_ratio:.1f}"
+    ]
+
+
+def traded(found: Iterable[Effect], scenario: Scenario) -> list[str]:
+    """A sentence if throughput was bought with latency: fewer requests a second meet the scenario's SLO than before."""
+    headline = scenario.headline_workload.name
+    return [
+        f"goodput of {headline} fell by {100 * (1 - effect.ratio):.1f} %: throughput was bought with latency that the "
+        "scenario's SLO does not allow"
+        for effect in found
+        if (effect.workload, effect.metric, effect.merit) == (headline, "goodput", "regressed")
+    ]
 
 
 def _median(evidence: Evidence, arm: str, field: str) -> float | None:

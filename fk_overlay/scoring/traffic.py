@@ -40,20 +40,36 @@ class Divergence:
 
 
 def failures(requests: Iterable[Record], baseline: Iterable[Record], scenario: Scenario) -> list[str]:
-    """A sentence for every request that errored or came back shorter than was asked for."""
+    """A sentence for every request that errored, or came back with another number of tokens than was asked for: tokens
+    that nobody asked for are as easy to count, and easier to make."""
     asked = {workload.name: workload.output_len for workload in scenario.workloads if not workload.range_ratio}
     given: dict[Item, int] = {}
     for record in baseline:
         given[_item(record)] = max(len(record["tokens"]), given.get(_item(record), 0))
     found = []
     for record in requests:
-        wanted = asked.get(record["workload"], given.get(_item(record), 1))
+        wanted = asked.get(record["workload"], given.get(_item(record), len(record["tokens"]) or 1))
         where = f"request {record['request']} of {record['workload']} in launch {record['launch']}"
         if record.get("error"):
             found.append(f"{where} failed: {record['error']}")
-        elif len(record["tokens"]) < wanted:
+        elif len(record["tokens"]) != wanted:
             found.append(f"{where} returned {len(record['tokens'])} of {wanted} tokens")
     return found
+
+
+def unaccounted(requests: Iterable[Record], scenario: Scenario) -> list[str]:
+    """A sentence for every pass that does not hold exactly the requests that were sent: a request that was dropped
+    would leave the others faster, and no trace."""
+    sent = {workload.name: workload.requests for workload in scenario.workloads}
+    passes: dict[tuple[str, int, str], set[int]] = {}
+    for record in requests:
+        passes.setdefault((record["launch"], record["pass"], record["workload"]), set()).add(record["request"])
+    return [
+        f"pass {number} of {workload} in launch {launch} holds {len(came & wanted)} of the {len(wanted)} requests sent"
+        + (f" and {len(came - wanted)} that nobody sent" if came - wanted else "")
+        for (launch, number, workload), came in passes.items()
+        if came != (wanted := set(range(sent.get(workload, 0))))
+    ]
 
 
 def divergences(

@@ -7,7 +7,8 @@ from typing import Any
 
 from fk_overlay.core import BASELINE, CONTROL, Effect, Scenario
 from fk_overlay.scoring.evidence import Evidence, of_arm
-from fk_overlay.scoring.traffic import failures
+from fk_overlay.scoring.memory import remembered
+from fk_overlay.scoring.traffic import failures, unaccounted
 
 SHOWN = 5
 
@@ -25,7 +26,9 @@ def invalid(evidence: Evidence, arm: str, scenario: Scenario, effect: Effect | N
     return [
         *_baseline_failed(evidence, scenario),
         *_baseline_patched(evidence),
+        *_outside_the_contract(evidence, arm),
         *_configs_differ(evidence, arm),
+        *remembered(evidence, arm, scenario.headline_workload.name),
         *_unfit(arm, effect),
     ]
 
@@ -49,6 +52,7 @@ def _baseline_failed(evidence: Evidence, scenario: Scenario) -> Iterator[str]:
             reason = launch.get("reason") or "no reason recorded"
             yield f"baseline launch {launch['launch']} {launch['state']}: {reason}"
     requests = of_arm(evidence.timed(evidence.requests), BASELINE)
+    yield from (f"the baseline's {gap}" for gap in unaccounted(requests, scenario))
     if failed := failures(requests, requests, scenario):
         yield f"the baseline failed {len(failed)} of {len(requests)} requests, the first: {failed[0]}"
 
@@ -57,6 +61,21 @@ def _baseline_patched(evidence: Evidence) -> Iterator[str]:
     patched = {receipt["launch"]: receipt["task"] for receipt in of_arm(evidence.receipts, BASELINE) if receipt["task"]}
     for launch, task in patched.items():
         yield f"baseline launch {launch} ran a patch for {task}"
+
+
+def _outside_the_contract(evidence: Evidence, arm: str) -> Iterator[str]:
+    """Symbols of the engine that are not its own in the arm's processes, and were in the baseline's."""
+    known = {name for receipt in of_arm(evidence.receipts, BASELINE) for name in receipt.get("strangers") or ()}
+    ours = of_arm(evidence.receipts, arm)
+    if found := sorted({name for receipt in ours for name in receipt.get("strangers") or ()} - known):
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        yield f"the patch changed the engine outside of its contract: {', '.join(found[:SHOWN])}{more}"
+    ended_well = {launch["launch"] for launch in evidence.launches_of(arm, ok=True)}
+    for launch, pid in dict.fromkeys(
+        (each["launch"], each["pid"]) for each in ours if each.get("last_look") == "offered"
+    ):
+        if launch in ended_well:
+            yield f"process {pid} of launch {launch} did not show its engine's symbols at the end"
 
 
 def _configs_differ(evidence: Evidence, arm: str) -> Iterator[str]:

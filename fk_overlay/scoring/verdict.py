@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fk_overlay.core import CONTROL, Effect, Merit, Override, Scenario, Verdict
 from fk_overlay.scoring.correct import Finding, examine
-from fk_overlay.scoring.costs import costs, over_limits
+from fk_overlay.scoring.costs import costs, over_limits, slow_load, traded
 from fk_overlay.scoring.effects import HEADLINE_METRIC, effects, without_ratio
 from fk_overlay.scoring.engaged import engagements, fallback_share, not_engaged
 from fk_overlay.scoring.envelope import Envelope, calibrate
@@ -53,6 +53,8 @@ def judge_arm(evidence: Evidence, scenario: Scenario, arm: Record, envelope: Env
         ("invalid" if name == CONTROL else "incorrect", finding.errors),
         ("uncalibrated", _uncalibrated(envelope, finding, merit, control=name == CONTROL)),
         ("resource_regression", over_limits(ratios, scenario.limits)),
+        ("resource_regression", slow_load(evidence, name, scenario.limits)),
+        ("resource_regression", _traded(merit, found, scenario)),
     ]
     reasons = [reason for _, sentences in objections for reason in sentences]
     reasons += _merit(evidence, effect, scenario.minimum_effect)
@@ -76,6 +78,11 @@ def _uncalibrated(envelope: Envelope, finding: Finding, merit: Merit, *, control
     if finding.correctness is None and merit in ("improved", "neutral") and not control:
         return ["no forced decode of this arm could be held against the baseline's, so no claim can be made"]
     return []
+
+
+def _traded(merit: Merit, found: Sequence[Effect], scenario: Scenario) -> Sequence[str]:
+    """A patch that is slower anyway needs no second reproach."""
+    return traded(found, scenario) if merit in ("improved", "neutral") else []
 
 
 def _merit(evidence: Evidence, effect: Effect | None, minimum_effect: float) -> Iterator[str]:
