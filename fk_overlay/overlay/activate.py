@@ -18,10 +18,12 @@ from fk_overlay.errors import SeamError, UsageError
 from fk_overlay.overlay.counters import Slot
 from fk_overlay.overlay.host import Host
 from fk_overlay.overlay.imports import Watcher, reach
+from fk_overlay.overlay.last_look import answer_when_asked
 from fk_overlay.overlay.loader import load, package_name
 from fk_overlay.overlay.ordie import OrDie
 from fk_overlay.overlay.receipts import Receipt
 from fk_overlay.overlay.seams import function, ir, method, model, tuning
+from fk_overlay.overlay.strangers import strangers
 from fk_overlay.overlay.tally import Tally
 from fk_overlay.overlay.witness import Witness
 from fk_overlay.plan import Plan, Swap, make
@@ -208,6 +210,15 @@ class Overlay:
                     self._tally_row(row).add(Slot.INSTANCES, len(users))
                     self._tally_row(row).add(Slot.PREPARED, len(users) if prepare is not None else 0)
             self.receipt.say(loaded=True)
+            self._look("offered")
+
+    def _look(self, last_look: str) -> None:
+        """Note what in the engine's modules is not the engine's own, and was not put there by the overlay."""
+        placed = [place for swap in self.plan.swaps for place in swap.target.places]
+        folders = {swap.pack_folder for swap in self.plan.swaps}
+        self.receipt.say(strangers=strangers(self.host.engine, folders, placed), last_look=last_look)
+        if last_look == "offered" and self.plan.receipts is not None:
+            answer_when_asked(self.plan.receipts, lambda: self._look("taken"))
 
     # ---------------------------------------------------------------- counting and failing
 

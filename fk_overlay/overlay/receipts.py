@@ -3,9 +3,10 @@
 Each process writes ``<pid>.json`` (who it is, what it put where, what went wrong) and ``<pid>.counters`` (how often it
 ran, see :mod:`fk_overlay.overlay.counters`). :func:`collect` joins both into one flat record per process and place:
 
-pid, role, rank, world_size, engine, version, loaded, errors; and per place task, target, seam, pack, pack_digest,
-baseline_body, aliases, instances, prepared, calls_eager, calls_traced, calls_captured, fallbacks, replays. A process
-without swaps gives one record with ``task`` None.
+pid, role, rank, world_size, engine, version, loaded, errors; once a model is loaded, strangers (engine symbols that are
+not the engine's own, see :mod:`fk_overlay.overlay.strangers`) and last_look (``offered`` or ``taken``); and per place
+task, target, seam, pack, pack_digest, baseline_body, aliases, instances, prepared, calls_eager, calls_traced,
+calls_captured, fallbacks, replays. A process without swaps gives one record with ``task`` None.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Receipt:
 
     def _begin(self, role: str) -> None:
         self._lock = threading.Lock()  # new in a forked process: a thread of the parent may have held the old one
+        self._data = {key: self._data[key] for key in ("engine", "version", "places")}
         self._data.update(pid=os.getpid(), role=role, rank=None, world_size=None, loaded=False, errors=[], config={})
         self._write()
 

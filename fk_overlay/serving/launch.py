@@ -18,6 +18,7 @@ from fk_overlay.engines.base import Engine, Launch, PassResult, Session
 from fk_overlay.engines.gpus import gpus
 from fk_overlay.errors import LaunchError, OverlayError
 from fk_overlay.lineage.record import Recorder
+from fk_overlay.overlay import last_look
 from fk_overlay.overlay.receipts import collect
 from fk_overlay.plan import Plan, make
 from fk_overlay.serving.design import Slot
@@ -75,6 +76,7 @@ def perform(bench: Bench, slot: Slot) -> OverlayError | None:
         facts["clocks"] = [gpus()]
         _measure(bench, slot, session)
         facts["clocks"].append(gpus())
+        last_look.ask(launch.receipts)
     except OverlayError as error:
         problem = error
         facts.update(
