@@ -15,14 +15,21 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The pack's folder."
 
 @app.command()
 def lint(folder: Folder, engine: EngineName = "vllm") -> None:
-    """Check a pack against its lock, its tasks and the installed engine, then opcheck its operators. Needs torch."""
+    """Read a pack's source for what no kernel needs, check it against its lock, tasks and the installed engine, then
+    opcheck its operators. Needs torch."""
     from fk_overlay import catalog, packs
     from fk_overlay.core import Arm
     from fk_overlay.engines.base import get_engine
     from fk_overlay.integrity.operators import opcheck
+    from fk_overlay.integrity.static import scan_pack
     from fk_overlay.serving.judge import checked_plan
 
     pack = packs.trusted(catalog.pack(folder))
+    found = scan_pack(pack.folder)
+    for finding in found:
+        typer.secho(str(finding), fg={"block": "red", "review": "yellow"}.get(finding.level), err=True)
+    if any(finding.level == "block" for finding in found):
+        raise typer.Exit(1)
     plan = checked_plan(Arm(pack.name, (pack,)), get_engine(engine), catalog.tasks())
     checked = opcheck(plan)
     locked = "locked" if packs.read_lock(pack) else f"not locked (fk-overlay pack lock {folder})"
