@@ -38,7 +38,7 @@ class ForkServer:
 
     def __init__(self, modules: Sequence[str], env: Mapping[str, str], log: Path, timeout_s: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", __name__, str(theirs.fileno()), *modules]
+        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *modules]
         with log.open("ab") as output, theirs:
             self._popen = subprocess.Popen(
                 command,

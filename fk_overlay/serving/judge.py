@@ -76,6 +76,7 @@ def run(order: Order, folder: Path, tell: Tell) -> list[Verdict]:
         except KeyboardInterrupt:
             bench.recorder.add("note", text="interrupted; go on with --resume")
             raise
+        _unedited(order, folder)
         verdicts = judge_records(list(read(folder)), order.scenario)
         bench.recorder.add_all([{"kind": "verdict", **asdict(verdict), "state": verdict.state} for verdict in verdicts])
     return verdicts
@@ -220,7 +221,7 @@ def _past(folder: Path, order: Order, version: str) -> list[dict[str, Any]]:
     return [record for record in records if record.get("launch") is None or record["launch"] in closed]
 
 
-IDENTITY = ("engine", "engine_version", "mode", "design", "scenario", "arms")
+IDENTITY = ("engine", "engine_version", "mode", "design", "scenario", "arms", "tasks")
 """Keys of the run record that make two runs the same run."""
 
 
@@ -234,6 +235,7 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
         "design": asdict(order.design),
         "scenario": {key: value for key, value in asdict(order.scenario).items() if key != "folder"},
         "arms": [described(arm, order.engine) for arm in order.arms],
+        "tasks": task_digests(order),
         "environment": _machine(),
         "command": sys.argv,
     }
@@ -244,6 +246,20 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
 def described(arm: Arm, engine: Engine) -> dict[str, Any]:
     """An arm as a run's record has it."""
     return {"name": arm.name, "digest": arm.digest, "packs": [_described(pack, engine) for pack in arm.packs]}
+
+
+def task_digests(order: Order) -> dict[str, str]:
+    """Digest of the folder (contract, oracle, tolerances) of every task that an arm patches."""
+    known = catalog.tasks()
+    names = {patch.task for arm in order.arms for pack in arm.packs for patch in pack.patches}
+    return {name: packs.digest(known[name].folder) for name in sorted(names & known.keys())}
+
+
+def _unedited(order: Order, folder: Path) -> None:
+    """Raises :class:`RecordError` if a task is not what it was when the run began."""
+    began, now = next(read(folder))["tasks"], task_digests(order)
+    if changed := sorted(name for name in began.keys() | now.keys() if began.get(name) != now.get(name)):
+        raise RecordError(f"{', '.join(changed)} changed while {folder} was running; start a new run")
 
 
 def _described(pack: Pack, engine: Engine) -> dict[str, Any]:

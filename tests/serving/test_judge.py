@@ -276,7 +276,7 @@ def test_the_reference_and_the_saturation_are_kept_when_the_run_goes_on(work: An
         ({"design": Design(2, 1)}, "design"),
         ({"mode": "publish"}, "mode"),
         ({"packs": ("other",)}, "arms"),
-        ({"packs": ()}, "arms"),
+        ({"packs": ()}, "arms, tasks"),
     ],
 )
 def test_the_folder_of_another_run_is_refused(work: Any, change: dict[str, Any], named: str) -> None:

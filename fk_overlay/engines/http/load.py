@@ -73,7 +73,7 @@ def wall_s(traces: Sequence[Trace]) -> float:
 
 
 def _converse(job: str, timeout_s: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "fk_overlay.engines.http.client"]
+    command = [sys.executable, "-P", "-m", "fk_overlay.engines.http.client"]
     try:
         done = subprocess.run(command, input=job, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:

@@ -37,7 +37,7 @@ class Sglang:
         if launch.scenario.driver == "offline":
             from fk_overlay.engines.offline.session import OfflineSession
 
-            command = [*launch.prefix, sys.executable, "-m", "fk_overlay.engines.sglang.offline_process"]
+            command = [*launch.prefix, sys.executable, "-P", "-m", "fk_overlay.engines.sglang.offline_process"]
             patience = launch.patience_s
             process = EngineProcess.start(command, environment(launch), launch.log, piped=True, patience_s=patience)
             return OfflineSession(process, arguments(launch), launch.scenario.model.tensor_parallel)
@@ -46,7 +46,7 @@ class Sglang:
         return ServerSession(launch)
 
     def serve_command(self, arguments: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "fk_overlay.engines.sglang.cli", *arguments]
+        return [sys.executable, "-P", "-m", "fk_overlay.engines.sglang.cli", *arguments]
 
 
 ENGINE = Sglang()

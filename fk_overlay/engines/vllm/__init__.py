@@ -70,7 +70,7 @@ class Vllm:
         return self._imported[key]
 
     def serve_command(self, arguments: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "fk_overlay.engines.vllm.cli", "serve", *arguments]
+        return [sys.executable, "-P", "-m", "fk_overlay.engines.vllm.cli", "serve", *arguments]
 
 
 ENGINE = Vllm()
