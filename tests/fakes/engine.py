@@ -38,7 +38,12 @@ class Manner:
         fault: ``start`` or ``ready`` (does not start), ``dies``, ``hangs`` or ``interrupt`` (in the ``at``-th run, the
             warm-up being the first), ``rank`` (the last one does not report), ``unloaded``, ``error`` (in the receipt),
             ``absent`` (no task in place), ``requests`` (the first one fails), ``wrong`` (other tokens come out on top).
-        calls: what counts them: ``eager``, ``device`` (compiled, seen by a witness only) or ``never``.
+        calls: what counts them: ``eager``, ``device`` (compiled, seen by a witness only), ``captured`` (into a graph
+            that is never replayed), ``rank0`` (eager, on the first rank only) or ``never``.
+        answers: what becomes of the traces of a run on their way out.
+        pace: a factor on the speed of one run of these requests.
+        says: what becomes of a worker's receipt.
+        log: what the engine's log says.
     """
 
     speed: float = 1.0
@@ -50,7 +55,9 @@ class Manner:
     calls: str = "eager"
     config: Mapping[str, Any] = field(default_factory=lambda: {"attention.backend": "toy"})
     log: str = ""
-    """What the engine's log says."""
+    answers: Callable[[FakeSession, Sequence[Request], list[Trace]], Sequence[Trace]] | None = None
+    pace: Callable[[FakeSession, Sequence[Request]], float] | None = None
+    says: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 @dataclass
@@ -121,9 +128,11 @@ class FakeSession:
         self._call()
         output = sum(request.output_len for request in requests)
         noise = random.Random(f"{self.launch.name}/{len(self.runs)}").gauss(0, self.manner.sd)
-        wall_s = output / (TOKENS_PER_S * self.manner.speed * (1 + noise))
+        pace = self.manner.pace(self, requests) if self.manner.pace else 1.0
+        wall_s = output / (TOKENS_PER_S * self.manner.speed * pace * (1 + noise))
         broken = self.manner.fault == "requests" and len(self.runs) == 2
-        return PassResult(tuple(self._trace(each, wall_s, broken=broken) for each in requests), wall_s)
+        traces = [self._trace(each, wall_s, broken=broken) for each in requests]
+        return PassResult(tuple(self.manner.answers(self, requests, traces) if self.manner.answers else traces), wall_s)
 
     def stop(self) -> None:
         self.stops += 1
@@ -138,10 +147,12 @@ class FakeSession:
 
     def _call(self) -> None:
         """One run's calls: every place with a patch was called, where this launch counts calls."""
-        for counters in self.counters:
+        for rank, counters in enumerate(self.counters):
             for row in range(self._places()):
-                if self.manner.calls == "eager":
+                if self.manner.calls == "eager" or (self.manner.calls == "rank0" and rank == 0):
                     counters.add(row, Slot.EAGER, CALLS)
+                if self.manner.calls == "captured":
+                    counters.add(row, Slot.CAPTURED, CALLS)
                 if self.manner.calls == "device" and self.plan.purpose == "witness":
                     counters.add(row, Slot.REPLAYS, CALLS)
 
@@ -178,6 +189,8 @@ class FakeSession:
             "config": dict(self.manner.config) if worker else {},
             "places": self._placed() if worker and self.manner.fault != "absent" else [],
         }
+        if worker and self.manner.says:
+            said = self.manner.says(said)
         (self.launch.receipts / f"{pid}.json").write_text(json.dumps(said))
 
     def _placed(self) -> list[dict[str, Any]]:
