@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from fk_overlay.errors import FileError
 from fk_overlay.integrity.calls import Call, named, precise, results_of, tensors
 from fk_overlay.integrity.elementwise import agree
 from fk_overlay.integrity.oracle import Oracle, load_oracle
-from fk_overlay.integrity.probes import EVERY, scale_error, wrong_results
+from fk_overlay.integrity.probes import COARSER, EVERY, Wrong, from_coarser_inputs, scale_error, wrong_results
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
@@ -42,7 +43,7 @@ def lint(task: Task) -> list[Problem]:
 
     In every dtype that has a tolerance, on the task's own samples: the oracle changes none of its arguments and gives
     no NaN; in float32 it agrees with itself in float64; and every wrong result that
-    :func:`fk_overlay.integrity.probes.wrong_results` makes is rejected in at least one case.
+    :mod:`fk_overlay.integrity.probes` makes is rejected in at least one case.
 
     Raises:
         FileError: there is no oracle, or the task has a tolerance for something that is no dtype.
@@ -123,17 +124,34 @@ def _too_small(oracle: Oracle, cases: list[Case]) -> list[str]:
 
 def _slipped(task: Task, oracle: Oracle, name: str, cases: list[Case]) -> list[str]:
     """Names of the wrong results that no case rejects."""
-    import torch
-
-    off = scale_error(task.level, torch.finfo(_dtype(task, name)).eps)
+    dtype = _dtype(task, name)
+    others = list(oracle.samples(SEED + 1, dtype))
     caught: dict[str, bool] = {}
-    for case in cases:
+    for number, case in enumerate(cases):
         call: Call = precise(named(oracle, case))
         truth = oracle.canonical(case, results_of(oracle, call))
-        for wrong in wrong_results(oracle, case, call, truth, off):
+        stale = _stale(oracle, others[number : number + 1], truth)
+        for wrong in (*stale, *_wrong(task, oracle, name, case, call, truth)):
             if not caught.get(wrong.name):
                 caught[wrong.name] = _rejected(wrong.results, truth, task.tolerance[name])
     return [name for name, was in caught.items() if not was]
+
+
+def _wrong(task: Task, oracle: Oracle, name: str, case: Case, call: Call, truth: tuple[Tensor, ...]) -> Iterator[Wrong]:
+    import torch
+
+    yield from wrong_results(oracle, case, call, truth, scale_error(task.level, torch.finfo(_dtype(task, name)).eps))
+    coarse = from_coarser_inputs(oracle, case, call, name) if name in COARSER else None
+    if coarse is not None:
+        yield coarse
+
+
+def _stale(oracle: Oracle, other: list[Case], truth: tuple[Tensor, ...]) -> Iterator[Wrong]:
+    """The results of the same case with other values, as a kernel gives them that remembers an earlier call."""
+    for case in other:
+        results = oracle.canonical(case, results_of(oracle, precise(named(oracle, case))))
+        if [result.shape for result in results] == [result.shape for result in truth]:
+            yield Wrong("those of other inputs", results)
 
 
 def _rejected(results: tuple[Tensor, ...], truth: tuple[Tensor, ...], tolerance: Tolerance) -> bool:

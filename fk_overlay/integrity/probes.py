@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fk_overlay.core import Case, Level
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 EVERY = 50
 """The scaling probe touches one element in this many, 2 %, more than any sensible ``ratio`` lets pass; results with
 fewer elements are left to the other probes."""
+COARSER: Mapping[str, str] = {"float32": "bfloat16", "float16": "float8_e4m3fn", "bfloat16": "float8_e4m3fn"}
+"""The dtype that a kernel saves on precision with, where a task is judged in the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,35 @@ def wrong_results(oracle: Oracle, case: Case, call: Call, truth: tuple[Any, ...]
         off: from :func:`scale_error`.
     """
     for index, result in enumerate(truth):
-        for how, wrong in _instead_of(result, call, off):
+        for how, wrong in (*_instead_of(result, call, off), *_incomplete(result)):
             yield Wrong(f"result {index} is {how}", (*truth[:index], wrong, *truth[index + 1 :]))
     for path, tensor in tensors(call).items():
-        if path.partition(".")[0] not in oracle.unused and tensor.numel() > 1:
-            rolled = {name: changed(value, _rolled(path), name) for name, value in call.items()}
-            yield Wrong(f"{path} is permuted", oracle.canonical(case, results_of(oracle, rolled)))
+        if path.partition(".")[0] not in oracle.unused:
+            for how, change in _misread(tensor):
+                misread = {name: changed(value, _only(path, change), name) for name, value in call.items()}
+                yield Wrong(f"{path} is {how}", oracle.canonical(case, results_of(oracle, misread)))
+
+
+def from_coarser_inputs(oracle: Oracle, case: Case, call: Call, name: str) -> Wrong | None:
+    """The results of inputs and weights that were rounded to the next coarser dtype, as a kernel makes them that saves
+    on precision; None where nothing that steers the result is rounded by it.
+
+    Args:
+        call: the case in float64; ``name``: of the dtype that the task's tolerance is for.
+    """
+    import torch
+
+    coarser: torch.dtype = getattr(torch, COARSER[name])
+
+    def rounded(path: str, tensor: Tensor) -> Tensor:
+        return tensor.to(coarser).to(tensor.dtype) if tensor.is_floating_point() else tensor
+
+    coarse = {key: changed(value, rounded, key) for key, value in call.items()}
+    after = tensors(coarse)
+    before = {path: tensor for path, tensor in tensors(call).items() if path.partition(".")[0] not in oracle.unused}
+    if all(torch.equal(tensor, after[path]) for path, tensor in before.items()):
+        return None
+    return Wrong(f"made from inputs in {COARSER[name]}", oracle.canonical(case, results_of(oracle, coarse)))
 
 
 def _instead_of(result: Tensor, call: Call, off: float) -> Iterator[tuple[str, Tensor]]:
@@ -69,13 +95,28 @@ def _instead_of(result: Tensor, call: Call, off: float) -> Iterator[tuple[str, T
         yield f"off by {off:.2%} in {1 / EVERY:.0%} of its elements", result * factor.reshape(result.shape)
 
 
-def _rolled(chosen: str) -> Any:
-    """Shifts the chosen tensor by one along its first dimension that has room."""
+def _incomplete(result: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """A tail that was left out: the last slice of the first and of the last dimension."""
+    for axis, name in ((0, "row"), (-1, "column")):
+        if result.dim() > (axis == -1) and result.shape[axis] > 1:
+            cut = result.clone()
+            cut.select(axis, -1).zero_()
+            yield f"without its last {name}", cut
 
-    def change(path: str, tensor: Tensor) -> Tensor:
-        if path != chosen:
-            return tensor
-        dimension = next(axis for axis, size in enumerate(tensor.shape) if size > 1)
-        return tensor.roll(1, dimension)
 
-    return change
+def _misread(tensor: Tensor) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+    """What a kernel does that ignores a tensor or mixes up its elements; each axis with room is shifted by one."""
+    import torch
+
+    axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]
+    for axis in axes:
+        yield (
+            ("permuted" if axis == axes[0] else f"permuted along axis {axis}"),
+            partial(torch.roll, shifts=1, dims=axis),
+        )
+    if tensor.is_floating_point() and axes:
+        yield "ignored", torch.zeros_like
+
+
+def _only(chosen: str, change: Callable[[Tensor], Tensor]) -> Callable[[str, Tensor], Tensor]:
+    return lambda path, tensor: change(tensor) if path == chosen else tensor

@@ -60,6 +60,10 @@ def test_a_sound_task_has_no_problems(tmp_path: Path) -> None:
         ("draw.normal(9, mean=2.0)", "torch.ones(9, dtype=dtype)", "module.weight is permuted"),
         ("draw.normal(9, mean=2.0)", "torch.ones(9, dtype=dtype)", "result 0 is x passed through"),
         ("draw.normal(9, mean=2.0)", "torch.zeros(9, dtype=dtype)", "result 0 is zeros"),
+        ("draw.normal(9, mean=2.0)", "torch.zeros(9, dtype=dtype)", "module.weight is ignored"),
+        ("draw.normal(9, mean=2.0)", "draw.normal(9) * (torch.arange(9) < 8)", "result 0 is without its last column"),
+        ("draw.normal(rows, 9)", "draw.normal(rows, 1).repeat(1, 9)", "x is permuted along axis 1"),
+        ("Draw(seed, dtype, device)", "Draw(0, dtype, device)", "those of other inputs"),
         ('UNUSED = ("scratch",)', "UNUSED = ()", "scratch is permuted"),
         ('UNUSED = ("scratch",)', 'UNUSED = ("scratch", "buffer")', "names"),
     ],
@@ -71,7 +75,16 @@ def test_an_unsound_oracle_is_named(tmp_path: Path, old: str, new: str, probe: s
 
 def test_a_loose_tolerance_is_named_in_its_dtype(tmp_path: Path) -> None:
     loose = task(tmp_path, tolerance={**TIGHT, "float32": Tolerance(0.02, 1e-6)})
-    assert found(loose) == {("result 0 is off by 1.00% in 2% of its elements", "float32")}
+    assert found(loose) == {
+        ("result 0 is off by 1.00% in 2% of its elements", "float32"),
+        ("made from inputs in bfloat16", "float32"),
+    }
+
+
+def test_inputs_that_a_coarser_dtype_holds_exactly_tell_nothing_of_precision(tmp_path: Path) -> None:
+    whole = SOUND.replace("draw.normal(rows, 9)", "draw.integers(9, rows, 9).to(dtype)")
+    whole = whole.replace("draw.normal(9, mean=2.0)", "draw.integers(5, 9).to(dtype) + 1")
+    assert lint(task(tmp_path, whole, tolerance={"float32": Tolerance(1e-5, 1e-6)})) == []
 
 
 def test_a_ratio_that_lets_too_much_pass_is_named(tmp_path: Path) -> None:
