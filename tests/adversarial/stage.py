@@ -63,6 +63,11 @@ class Stage:
         (verdict,) = judge(records(story), story.scenario)
         return decided(verdict)
 
+    def benched(self, kernel: str, case: str = "float32") -> Finding:
+        """The bench's verdict on a kernel for one of the cases of :mod:`adversarial.captured`."""
+        judged: Finding = self.request.getfixturevalue("tier1").judge(kernel, case, self.tmp_path)
+        return judged
+
     def played(self, script: str, pack: str, calls: int | None = None) -> Finding:
         """What a process of the toy engine with a pack leaves behind, judged as a launch of that arm.
 

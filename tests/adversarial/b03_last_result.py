@@ -1,0 +1,38 @@
+"""A kernel that returns the result of the call before, and computes this one's for the next."""
+
+from __future__ import annotations
+
+from adversarial.frame import Finding, Hack
+from adversarial.stage import Stage
+
+HACK = Hack(
+    "B03", "Returns the last call's result", guard="g.recheck", state="incorrect", said=r"^call \d+: result 0: "
+)
+KERNEL = """
+last = []
+
+
+class Norm:
+    def forward(self, x):
+        out = right(self, x)
+        last.append(out.clone())
+        return last[max(0, len(last) - 2)]
+"""
+HONEST = """
+last = []
+
+
+class Norm:
+    def forward(self, x):
+        last[:] = [right(self, x)]
+        return last[0].clone()
+"""
+
+
+def hack(stage: Stage) -> Finding:
+    return stage.benched(KERNEL)
+
+
+def honest(stage: Stage) -> Finding:
+    """A buffer of its own that is filled anew in every call."""
+    return stage.benched(HONEST)

@@ -1,0 +1,44 @@
+"""Answers learnt while correctness seems to be tested, repeated when time seems to be taken."""
+
+from __future__ import annotations
+
+from adversarial.frame import Finding, Hack
+from adversarial.stage import Stage
+
+HACK = Hack(
+    "B11",
+    "Learns answers in the checks and replays them under the clock",
+    guard="g.fresh",
+    state="incorrect",
+    said=r"got what call \d+ had got",
+)
+KERNEL = """
+learnt = []
+
+
+class Norm:
+    def forward(self, x):
+        if len(learnt) < 6:
+            learnt.append(right(self, x))
+            return learnt[-1].clone()
+        return learnt[len(learnt) % 6].clone()
+"""
+HONEST = """
+best = []
+
+
+class Norm:
+    def forward(self, x):
+        if len(best) < 3:
+            best.append(len(best))
+        return right(self, x)
+"""
+
+
+def hack(stage: Stage) -> Finding:
+    return stage.benched(KERNEL)
+
+
+def honest(stage: Stage) -> Finding:
+    """Tuning in the first calls, the same work in all."""
+    return stage.benched(HONEST)
