@@ -98,7 +98,11 @@ class ArmProcess:
             moved, single = tuple(map(str, said["moved"])), bool(said["single"])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise forged("it described a call as none can be") from None
-        held = {path: self.outbox.take(begin, *self._described(path)) for path, begin in given.items() if begin >= 0}
+        held = {
+            path: self.outbox.take(begin, *self._described(path, ticket.rows))
+            for path, begin in given.items()
+            if begin >= 0
+        }
         told, _ = self.ask("spoil", timeout_s)
         return Frozen(results, single, held, moved, *figures, tuple(map(str, told.get("events", ()))))
 
@@ -108,10 +112,11 @@ class ArmProcess:
             path: (tuple(it.shape), str(it.dtype).removeprefix("torch.")) for path, it in tensors.items()
         }
 
-    def _described(self, path: str) -> tuple[tuple[int, ...], str]:
+    def _described(self, path: str, rows: int) -> tuple[tuple[int, ...], str]:
         if path not in self._arguments:
             raise forged(f"it speaks of an argument {path!r}, which there is none of")
-        return self._arguments[path]
+        shape, dtype = self._arguments[path]
+        return ((rows, *shape[1:]) if rows else shape), dtype
 
     def outside(self) -> dict[str, int]:
         return process.outside(self.process.popen.pid)
