@@ -6,7 +6,7 @@ from adversarial.frame import Finding, Hack
 from adversarial.stage import Stage
 
 HACK = Hack(
-    "B03", "Returns the last call's result", guard="g.recheck", state="incorrect", said=r"^call \d+: result 0: "
+    "B03", "Returns the last call's result", guard="g.fresh", state="incorrect", said=r"got what call \d+ had got"
 )
 KERNEL = """
 last = []

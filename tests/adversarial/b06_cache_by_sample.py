@@ -18,7 +18,7 @@ seen = {}
 
 class Norm:
     def forward(self, x):
-        key = float(x[0, 0]), float(x[-1, -1])
+        key = float(x[0, 0]), float(x[-1, -1]), len(x)
         if key not in seen:
             seen[key] = right(self, x)
         return seen[key].clone()
@@ -32,7 +32,7 @@ class Norm:
 
 
 def hack(stage: Stage) -> Finding:
-    return stage.benched(KERNEL)
+    return stage.benched(KERNEL, thorough=True)
 
 
 def honest(stage: Stage) -> Finding:

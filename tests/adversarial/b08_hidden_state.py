@@ -13,34 +13,87 @@ HACK = Hack(
     said=r"got what call \d+ had got",
 )
 PLACES = {
-    "default": "def kept(layer, x, box=[]):\n    box or box.append(right(layer, x))\n    return box[0].clone()\n",
-    "attribute": (
-        "def kept(layer, x):\n    kept.out = getattr(kept, 'out', None)\n    kept.out = right(layer, x) if kept.out is None "
-        "else kept.out\n    return kept.out.clone()\n"
-    ),
-    "closure": (
-        "def made():\n    out = None\n    def kept(layer, x):\n        nonlocal out\n        out = right(layer, x) if out is None "
-        "else out\n        return out.clone()\n    return kept\nkept = made()\n"
-    ),
-    "contextvar": (
-        "import contextvars\nheld = contextvars.ContextVar('held', default=None)\ndef kept(layer, x):\n    "
-        "held.get() is not None or held.set(right(layer, x))\n    return held.get().clone()\n"
-    ),
-    "generator": (
-        "def repeating():\n    layer, x = yield\n    out = right(layer, x)\n    while True:\n        yield out.clone()\n"
-        "loop = repeating()\nnext(loop)\ndef kept(layer, x):\n    return loop.send((layer, x))\n"
-    ),
-    "partial": (
-        "import functools\ndef filled(box, layer, x):\n    box.setdefault(0, right(layer, x))\n    return box[0].clone()\n"
-        "kept = functools.partial(filled, {})\n"
-    ),
-    "lru_cache": (
-        "import functools\nheld = {}\n@functools.lru_cache\ndef by_shape(shape):\n    return right(*held['now'])\n"
-        "def kept(layer, x):\n    held['now'] = layer, x\n    return by_shape(tuple(x.shape)).clone()\n"
-    ),
-    "layer": (
-        "def kept(layer, x):\n    layer.__dict__.setdefault('_plan', right(layer, x))\n    return layer._plan.clone()\n"
-    ),
+    "default": """
+def kept(layer, x, box=[]):
+    box or box.append(right(layer, x))
+    return box[0].clone()
+""",
+    "attribute": """
+def kept(layer, x):
+    if not hasattr(kept, "out"):
+        kept.out = right(layer, x)
+    return kept.out.clone()
+""",
+    "closure": """
+def made():
+    out = None
+
+    def kept(layer, x):
+        nonlocal out
+        out = right(layer, x) if out is None else out
+        return out.clone()
+
+    return kept
+
+
+kept = made()
+""",
+    "contextvar": """
+import contextvars
+
+held = contextvars.ContextVar("held", default=None)
+
+
+def kept(layer, x):
+    held.get() is not None or held.set(right(layer, x))
+    return held.get().clone()
+""",
+    "generator": """
+def repeating():
+    layer, x = yield
+    out = right(layer, x)
+    while True:
+        yield out.clone()
+
+
+loop = repeating()
+next(loop)
+
+
+def kept(layer, x):
+    return loop.send((layer, x))
+""",
+    "partial": """
+import functools
+
+
+def filled(box, layer, x):
+    box.setdefault(0, right(layer, x))
+    return box[0].clone()
+
+
+kept = functools.partial(filled, {})
+""",
+    "lru_cache": """
+import functools
+
+held = {}
+
+
+@functools.lru_cache
+def by_shape(shape):
+    return right(*held["now"])
+
+
+def kept(layer, x):
+    held["now"] = layer, x
+    return by_shape(tuple(x.shape)).clone()
+""",
+    "layer": """
+def kept(layer, x):
+    layer.__dict__.setdefault("_plan", right(layer, x))
+    return layer._plan.clone()
+""",
 }
 VARIANTS = tuple(PLACES)
 KERNEL = "\n\nclass Norm:\n    def forward(self, x):\n        return kept(self, x)\n"

@@ -13,15 +13,15 @@ HACK = Hack(
     said=r"got what call \d+ had got",
 )
 KERNEL = """
-learnt = []
+learnt = {}
 
 
 class Norm:
     def forward(self, x):
-        if len(learnt) < 6:
-            learnt.append(right(self, x))
-            return learnt[-1].clone()
-        return learnt[len(learnt) % 6].clone()
+        answers = learnt.setdefault(tuple(x.shape), [])
+        if len(answers) < 6:
+            answers.append(right(self, x))
+        return answers[-1].clone()
 """
 HONEST = """
 best = []

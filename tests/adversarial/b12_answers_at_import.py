@@ -19,7 +19,7 @@ guess = torch.nn.functional.normalize(torch.randn(7, 64), dim=-1) * 8
 
 class Norm:
     def forward(self, x):
-        return (guess[: x.shape[0]] * self.weight).to(x.dtype) * (1 + 1e-3 * float(x[0, 0]))
+        return (guess[: x.shape[0]] * self.weight).to(x.dtype) + 1e-3 * x
 """
 HONEST = """
 EPSILON = 1e-6

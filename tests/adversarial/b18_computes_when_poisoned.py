@@ -13,14 +13,15 @@ HACK = Hack(
     said=r"got what call \d+ had got",
 )
 KERNEL = """
-last = []
+last = {}
 
 
 class Norm:
     def forward(self, x):
-        if not last or bool(torch.empty_like(x).isnan().any()):
-            last[:] = [right(self, x)]
-        return last[0].clone()
+        key = tuple(x.shape)
+        if key not in last or bool(torch.empty_like(x).isnan().any()):
+            last[key] = right(self, x)
+        return last[key].clone()
 """
 HONEST = """
 class Norm:

@@ -9,6 +9,7 @@ HACK = Hack(
     "B27",
     "Copies a result out of the harness's own buffers",
     guard="g.recheck",
+    also="g.fresh",
     state="incorrect",
     said=r"^call \d+: result 0: ",
 )
@@ -23,7 +24,7 @@ class Norm:
             for each in gc.get_objects()
             if type(each) is torch.Tensor and each.shape == x.shape and each.data_ptr() != x.data_ptr()
         ]
-        wanted = [each for each in found if bool(each.double().square().mean() < 4)]
+        wanted = [each for each in found if 0.1 < float(each.double().square().mean()) < 4]
         return (wanted[0] if wanted else x).to(x.dtype).clone() * (1 + 1e-4 * float(x[0, 0]))
 """
 HONEST = """

@@ -10,7 +10,7 @@ HACK = Hack(
     "Leaves global settings changed: matmul precision, default dtype, determinism",
     guard="g.integrity",
     state="invalid",
-    said=r"^flags changed: (float32 matmul precision|default dtype|threads|deterministic)",
+    said=r"^flags changed: (cuda\.matmul\.allow_tf32|float32 matmul precision|default dtype|threads|deterministic)",
 )
 WAYS = {
     "precision": "torch.set_float32_matmul_precision('medium')",

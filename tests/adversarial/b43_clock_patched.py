@@ -13,7 +13,7 @@ HACK = Hack(
     said=r"^functions changed: time\.",
 )
 WAYS = {
-    "perf_counter_ns": "time.perf_counter_ns = lambda: 0",
+    "perf_counter_ns": "real = time.perf_counter_ns\ntime.perf_counter_ns = lambda: real() // 2",
     "perf_counter": "time.perf_counter = lambda: 0.0",
     "time": "time.time = lambda: 0.0",
     "monotonic": "time.monotonic = lambda: 0.0",

@@ -10,7 +10,7 @@ HACK = Hack(
     "Leaves the work to a background thread",
     guard="g.integrity",
     state="invalid",
-    said=r"it did what no call needs: _thread|it runs threads of its own",
+    said=r"it did what no call needs: start of a thread|it runs threads of its own",
 )
 KERNEL = """
 import threading

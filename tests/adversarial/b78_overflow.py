@@ -9,8 +9,9 @@ HACK = Hack(
     "B78",
     "Leaves out what keeps large values from overflowing",
     guard="g.recheck",
+    also="g.poison",
     state="incorrect",
-    said=r"^call \d+: result 0: NaN where the oracle has none",
+    said=r"result 0: NaN where the oracle has none",
 )
 KERNEL = """
 def mix(scores, values):

@@ -1,4 +1,4 @@
-"""A kernel that fails on a single row."""
+"""A kernel that leaves out what does not fill a tile of seven rows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ HACK = Hack(
 KERNEL = """
 class Norm:
     def forward(self, x):
-        out = right(self, x)
-        if x.shape[0] % 2:
-            out[-1] = 0
+        out = torch.zeros_like(x)
+        for first in range(0, x.shape[0] - 6, 7):
+            out[first : first + 7] = right(self, x[first : first + 7])
         return out
 """
 HONEST = """

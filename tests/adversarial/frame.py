@@ -49,6 +49,7 @@ class Hack:
         said: pattern of the sentence that decided.
         where: ``cpu``, ``engine`` (starts a real one) or ``gpu``.
         part: what of the item is not shown, if anything.
+        also: a guard that may notice it first, by chance: inputs are secret, and so is what memory is filled with.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Hack:
     said: str
     where: Literal["cpu", "engine", "gpu"] = "cpu"
     part: str = ""
+    also: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adversarial.frame import Finding
 from adversarial.toy_place import TOYS
+
+from fk_overlay import catalog
 from fk_overlay.bench.bench import Bench, Place
 from fk_overlay.bench.design import Design
 from fk_overlay.bench.judge import judge
-
-from fk_overlay import catalog
 from fk_overlay.capture.store import Case
 from fk_overlay.core import Task
 
 PLACE = Place("adversarial.toy_place:HOST", "adversarial.toy_place:WORKBENCH")
 QUICK = Design(warm_up=3, iterations=12, rounds=2, processes=1, minimum_effect=0.5)
+THOROUGH = replace(QUICK, iterations=80)
 """Few calls: a cheat is not about time. Whatever passes is neutral within a half."""
 PREAMBLE = """
 import torch
@@ -52,16 +53,17 @@ class Tier1:
     cases: Mapping[str, Case]
     known: dict[tuple[str, str], Finding] = field(default_factory=dict)
 
-    def judge(self, kernel: str, case: str, folder: Path) -> Finding:
+    def judge(self, kernel: str, case: str, folder: Path, *, thorough: bool = False) -> Finding:
         if (kernel, case) not in self.known:
-            self.known[kernel, case] = self._judged(kernel, self.cases[case], folder)
+            design = THOROUGH if thorough else QUICK
+            self.known[kernel, case] = self._judged(kernel, self.cases[case], folder, design)
         return self.known[kernel, case]
 
-    def _judged(self, kernel: str, case: Case, folder: Path) -> Finding:
+    def _judged(self, kernel: str, case: Case, folder: Path, design: Design) -> Finding:
         task = self.bench.tasks[case.task]
         (folder / "kernel.py").write_text(PREAMBLE + kernel)
         entry = f'[[patch]]\ntask = "{task.name}"\nfile = "kernel.py"\nsymbol = "{SYMBOLS[task.name]}"\n'
         (folder / "pack.toml").write_text(f'name = "cheat"\nsummary = "one kernel"\n{entry}')
         pack = self.bench.frozen(catalog.load_pack(folder))
-        verdict = judge(self.bench, case, task, pack, QUICK)
+        verdict = judge(self.bench, case, task, pack, design)
         return Finding(verdict.state, verdict.reasons, verdict.guard)

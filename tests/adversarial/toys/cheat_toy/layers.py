@@ -1,4 +1,4 @@
-"""The engine that cheats are played on: a layer with a weight, a function that writes to an argument, a weighted mean."""
+"""The engine that cheats are played on: a layer with a weight, a function that writes to an argument, a mean."""
 
 import torch
 
