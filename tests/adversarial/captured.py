@@ -27,7 +27,8 @@ def layers() -> ModuleType:
 
 
 def record(folder: Path) -> dict[str, Case]:
-    """One case for each of ``float32``, ``bfloat16`` and ``strided`` (the norm), ``add`` and ``mix``."""
+    """One case for each of ``float32``, ``bfloat16``, ``strided`` and, where there is a GPU, ``cuda`` (the norm), ``add``
+    and ``mix``."""
     module, desk = layers(), Desk(folder)
     watches = {task: desk.watch(f"cheat_toy.layers:{place}", task=task) for task, place in PLACES.items()}
     draw = torch.Generator().manual_seed(1)
@@ -47,6 +48,8 @@ def record(folder: Path) -> dict[str, Case]:
     calls["norm"](norms[torch.float32], torch.randn(WIDTH, ROWS, generator=draw).t())
     calls["add"](x, torch.randn(ROWS, WIDTH, generator=draw))
     calls["mix"](torch.randn(ROWS, 12, generator=draw) * 60, torch.randn(12, 16, generator=draw))
+    if torch.cuda.is_available():
+        calls["norm"](module.Norm(WIDTH).cuda(), x.cuda())
     cases = desk.finish().cases
     return {_name(case): case for case in cases}
 
@@ -59,4 +62,6 @@ def _name(case: Case) -> str:
     if case.task != "norm":
         return case.task
     (x,) = case.signature
+    if x.device.startswith("cuda"):
+        return "cuda"
     return "strided" if x.stride[-1] != 1 else x.dtype

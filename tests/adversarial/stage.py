@@ -63,13 +63,13 @@ class Stage:
         (verdict,) = judge(records(story), story.scenario)
         return decided(verdict)
 
-    def benched(self, kernel: str, case: str = "float32", *, thorough: bool = False) -> Finding:
+    def benched(self, kernel: str, case: str = "float32", *, thorough: bool = False, mode: str = "eager") -> Finding:
         """The bench's verdict on a kernel for one of the cases of :mod:`adversarial.captured`.
 
         Args:
             thorough: enough calls for what few of them show.
         """
-        judged: Finding = self.request.getfixturevalue("tier1").judge(kernel, case, self.tmp_path, thorough=thorough)
+        judged: Finding = self.request.getfixturevalue("tier1").judge(kernel, case, self.tmp_path, thorough, mode)
         return judged
 
     def played(self, script: str, pack: str, calls: int | None = None) -> Finding:

@@ -12,6 +12,7 @@ from adversarial.toy_place import TOYS
 
 from fk_overlay import catalog
 from fk_overlay.bench.bench import Bench, Place
+from fk_overlay.bench.calling import Mode
 from fk_overlay.bench.design import Design
 from fk_overlay.bench.judge import judge
 from fk_overlay.capture.store import Case
@@ -51,13 +52,14 @@ class Tier1:
 
     bench: Bench
     cases: Mapping[str, Case]
-    known: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    known: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
 
-    def judge(self, kernel: str, case: str, folder: Path, *, thorough: bool = False) -> Finding:
-        if (kernel, case) not in self.known:
-            design = THOROUGH if thorough else QUICK
-            self.known[kernel, case] = self._judged(kernel, self.cases[case], folder, design)
-        return self.known[kernel, case]
+    def judge(self, kernel: str, case: str, folder: Path, thorough: bool, mode: Mode) -> Finding:
+        key = kernel, case, mode
+        if key not in self.known:
+            design = replace(THOROUGH if thorough else QUICK, mode=mode)
+            self.known[key] = self._judged(kernel, self.cases[case], folder, design)
+        return self.known[key]
 
     def _judged(self, kernel: str, case: Case, folder: Path, design: Design) -> Finding:
         task = self.bench.tasks[case.task]
