@@ -27,8 +27,8 @@ def layers() -> ModuleType:
 
 
 def record(folder: Path) -> dict[str, Case]:
-    """One case for each of ``float32``, ``bfloat16``, ``strided`` and, where there is a GPU, ``cuda`` (the norm), ``add``
-    and ``mix``."""
+    """One case each: the norm as ``float32``, ``bfloat16``, ``strided`` and, if there is a GPU, ``cuda``; ``add``;
+    ``mix``."""
     module, desk = layers(), Desk(folder)
     watches = {task: desk.watch(f"cheat_toy.layers:{place}", task=task) for task, place in PLACES.items()}
     draw = torch.Generator().manual_seed(1)

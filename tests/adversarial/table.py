@@ -10,6 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from adversarial.controls import CONTROLS
 from adversarial.frame import GUARDS, Hack, scenes
 from adversarial.not_shown import ITEMS, NotShown
 
@@ -61,6 +62,10 @@ def text() -> str:
         "| item | what it does | guard | where | state |",
         "|---|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in body),
+        "",
+        "Honest kernels that a guard could mistake for a cheat, and that must pass (`controls.py`):",
+        "",
+        *(f"- {control.title}{' (GPU)' if control.gpu else ''}" for control in CONTROLS.values()),
         "",
         "| guard | what it stands for |",
         "|---|---|",
