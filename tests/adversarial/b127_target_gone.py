@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adversarial.frame import Finding, Hack
-from adversarial.stage import Stage, refusal
+from adversarial.stage import FAST, Stage, refusal
 
 HACK = Hack(
     "B127",
@@ -15,11 +15,12 @@ HACK = Hack(
 
 
 def edited(stage: Stage, old: str, new: str) -> Finding:
-    order = stage.work.order()
+    """A run after the engine's source was changed."""
+    stage.work.order()
     source = stage.work.root / "toy" / "layers.py"
     assert old in source.read_text()
     source.write_text(source.read_text().replace(old, new))
-    return refusal(lambda: stage.serve()) if order else Finding("passed")
+    return refusal(lambda: stage.serve(fast=FAST))
 
 
 def hack(stage: Stage) -> Finding:
@@ -28,5 +29,4 @@ def hack(stage: Stage) -> Finding:
 
 def honest(stage: Stage) -> Finding:
     """Something else in the module has another name."""
-    found = edited(stage, "class Child(Norm)", "class Grandchild(Norm)")
-    return found if found.state == "blocked" else stage.serve()
+    return edited(stage, "class Child(Norm)", "class Grandchild(Norm)")

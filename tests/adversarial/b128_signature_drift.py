@@ -21,5 +21,4 @@ def hack(stage: Stage) -> Finding:
 
 def honest(stage: Stage) -> Finding:
     """A comment was added to it."""
-    found = edited(stage, "return x + 1 if", "# adds one\n        return x + 1 if")
-    return found if found.state == "blocked" else stage.serve()
+    return edited(stage, "return x + 1 if", "# adds one\n        return x + 1 if")

@@ -11,7 +11,7 @@ HACK = Hack(
     guard="g.recheck",
     also="g.fresh",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"result 0: ",
 )
 KERNEL = """
 import gc
@@ -25,7 +25,7 @@ class Norm:
             if type(each) is torch.Tensor and each.shape == x.shape and each.data_ptr() != x.data_ptr()
         ]
         wanted = [each for each in found if 0.1 < float(each.double().square().mean()) < 4]
-        return (wanted[0] if wanted else x).to(x.dtype).clone() * (1 + 1e-4 * float(x[0, 0]))
+        return (wanted[0] if wanted else x).to(x.dtype).clone()
 """
 HONEST = """
 class Norm:

@@ -47,7 +47,7 @@ def record(folder: Path) -> dict[str, Case]:
     calls["norm"](norms[torch.bfloat16], x.bfloat16())
     calls["norm"](norms[torch.float32], torch.randn(WIDTH, ROWS, generator=draw).t())
     calls["add"](x, torch.randn(ROWS, WIDTH, generator=draw))
-    calls["mix"](torch.randn(ROWS, 12, generator=draw) * 60, torch.randn(12, 16, generator=draw))
+    calls["mix"](torch.randn(ROWS, 12, generator=draw) * 40, torch.randn(12, 16, generator=draw))
     if torch.cuda.is_available():
         calls["norm"](module.Norm(WIDTH).cuda(), x.cuda())
     cases = desk.finish().cases
