@@ -3,7 +3,8 @@
 A line is one JSON object with a ``kind``. A process that dies leaves at most its last line torn; the reader drops a
 torn last line and refuses damage anywhere else. What each kind holds:
 
-``run``      first line: run_id, created, engine, engine_version, mode, design, scenario, arms, environment, command
+``run``      first line: run_id, created, engine, engine_version, mode, design, scenario, arms, tasks (digests of their
+             folders), environment, command
 ``launch``   one server launch is over: launch, arm, restart, order, purpose (``timed`` or ``witness``), state (``ok``,
              ``crashed``, ``hung``, ``refused``, ``not_engaged``), reason, load_s, config, kv_blocks, peak_rss_bytes,
              peak_gpu_bytes, clocks, log

@@ -210,15 +210,15 @@ class Overlay:
                     self._tally_row(row).add(Slot.INSTANCES, len(users))
                     self._tally_row(row).add(Slot.PREPARED, len(users) if prepare is not None else 0)
             self.receipt.say(loaded=True)
-            self._look("offered")
+            if self.plan.receipts is not None and self.plan.purpose in ("timed", "witness"):
+                self._look("offered")
+                answer_when_asked(self.plan.receipts, lambda: self._look("taken"))
 
     def _look(self, last_look: str) -> None:
         """Note what in the engine's modules is not the engine's own, and was not put there by the overlay."""
         placed = [place for swap in self.plan.swaps for place in swap.target.places]
         folders = {swap.pack_folder for swap in self.plan.swaps}
         self.receipt.say(strangers=strangers(self.host.engine, folders, placed), last_look=last_look)
-        if last_look == "offered" and self.plan.receipts is not None:
-            answer_when_asked(self.plan.receipts, lambda: self._look("taken"))
 
     # ---------------------------------------------------------------- counting and failing
 

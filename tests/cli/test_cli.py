@@ -302,6 +302,20 @@ def test_every_shipped_task_is_checked_against_the_installed_vllm(fk: Shell) -> 
     assert {finding["state"] for finding in findings} <= {"same", "compatible", "body"}
 
 
+def test_a_pack_is_read_before_it_is_loaded(fk: Shell, toys: FakeEngine) -> None:
+    pytest.importorskip("torch")
+    kernel = toys.root / "patches" / "fast" / "kernel.py"
+    kernel.write_text("import threading\n" + kernel.read_text())
+    answer = fk("pack", "lint", kernel.parent, "--engine", "toy")
+    assert answer.code == 0
+    assert answer.err == "kernel.py:1: review: works in the background: threading\n"
+    kernel.write_text("import socket\nraise SystemExit('it was loaded')\n" + kernel.read_text())
+    answer = fk("pack", "lint", kernel.parent, "--engine", "toy")
+    assert answer.code == 1
+    assert answer.err.splitlines()[0] == "kernel.py:1: block: talks to the network: socket"
+    assert "it was loaded" not in answer.out + answer.err
+
+
 def test_a_pack_is_linted_locked_and_refused_when_it_changed(fk: Shell, toys: FakeEngine) -> None:
     pytest.importorskip("torch")
     folder = toys.root / "patches" / "fast"
