@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fakes_records import Story, records, set_
+from fakes_records import SCENARIO, Story, records, set_
 
-from fk_overlay.core import BASELINE, Limits
-from fk_overlay.scoring.costs import costs, over_limits
+from fk_overlay.core import BASELINE, Effect, Limits, Merit
+from fk_overlay.scoring.costs import costs, over_limits, slow_load, traded
 from fk_overlay.scoring.evidence import Evidence
 
 ARM = "fused-norm"
@@ -38,3 +38,28 @@ def test_limits() -> None:
         "peak host memory is 2.00 times the baseline's; the limit is 1.50",
         "90.0 % of the baseline's KV blocks are left; the limit is 95.0 %",
     ]
+
+
+@pytest.mark.parametrize(("seconds", "slow"), [(400.0, True), (100.0, False)])
+def test_a_load_that_takes_too_long(seconds: float, slow: bool) -> None:
+    evidence = Evidence.of(records(Story(restarts=2).but(set_("launch", {"load_s": seconds}, arm=ARM))))
+    assert bool(slow_load(evidence, ARM, Limits(load_time_ratio=3.0))) == slow
+
+
+def test_a_load_of_seconds_is_nobodys_concern() -> None:
+    fixed = [set_("launch", {"load_s": load}, arm=arm) for arm, load in ((ARM, 9.0), (BASELINE, 0.1))]
+    assert slow_load(Evidence.of(records(Story(restarts=2).but(*fixed))), ARM, Limits()) == []
+
+
+@pytest.mark.parametrize(
+    ("workload", "metric", "merit", "said"),
+    [
+        ("chat-c32", "goodput", "regressed", True),
+        ("chat-c32", "goodput", "unresolved", False),
+        ("chat-c32", "ttft_p95", "regressed", False),
+        ("chat-open", "goodput", "regressed", False),
+    ],
+)
+def test_throughput_that_was_bought_with_latency(workload: str, metric: str, merit: Merit, said: bool) -> None:
+    effect = Effect(workload, metric, 0.8, 0.7, 0.9, 5, 0.01, merit)
+    assert bool(traded([effect], SCENARIO)) == said

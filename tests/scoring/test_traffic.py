@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes_records import SCENARIO
 
-from fk_overlay.scoring.traffic import Divergence, divergences, excess, failures
+from fk_overlay.scoring.traffic import Divergence, divergences, excess, failures, unaccounted
 
 
 def request(number: int, tokens: list[int], **other: Any) -> dict[str, Any]:
@@ -93,3 +93,22 @@ def test_lengths_that_vary_are_held_against_the_baseline() -> None:
     ours = [request(0, [1] * 40, workload="chat-c32"), request(1, [1] * 40, workload="chat-c32")]
     theirs = [request(0, [1] * 40, workload="chat-c32"), request(1, [1] * 41, workload="chat-c32")]
     assert failures(ours, theirs, varied) == ["request 1 of chat-c32 in launch l returned 40 of 41 tokens"]
+
+
+def test_tokens_that_nobody_asked_for_are_a_failure_too() -> None:
+    more = [request(1, [7] * 50, workload="chat-c32")]
+    assert failures(more, more, SCENARIO) == ["request 1 of chat-c32 in launch l returned 50 of 48 tokens"]
+
+
+def answered(*numbers: int) -> list[dict[str, Any]]:
+    return [{**request(number, [1], workload="chat-open"), "pass": 0} for number in numbers]
+
+
+def test_a_pass_holds_exactly_the_requests_that_were_sent() -> None:
+    assert unaccounted(answered(*range(16)), SCENARIO) == []
+    assert unaccounted(answered(*range(15)), SCENARIO) == [
+        "pass 0 of chat-open in launch l holds 15 of the 16 requests sent"
+    ]
+    assert unaccounted(answered(*range(1, 17)), SCENARIO) == [
+        "pass 0 of chat-open in launch l holds 15 of the 16 requests sent and 1 that nobody sent"
+    ]
