@@ -15,7 +15,7 @@ HACK = Hack(
 KERNEL = """
 class Norm:
     def forward(self, x):
-        torch.manual_seed(int(abs(float(x[0, 0])) * 1000))
+        torch.manual_seed(int(abs(float(x.double().sum())) * 1e9))
         return right(self, torch.randn(x.shape, dtype=x.dtype))
 """
 HONEST = """
