@@ -57,15 +57,11 @@ MENTIONS: Mapping[str, Rule] = {
 }
 """Dotted path -> what even mentioning it means."""
 
-GUARDED_ROOTS = frozenset(
-    ("torch", "time", "builtins", "sys", "os", "statistics", "math", "numpy", "triton", "vllm", "sglang", "random")
-)
-"""Packages of which a kernel changes nothing, neither attributes nor the attributes of their classes."""
+GUARDED_ROOTS = frozenset(("torch", "time", "builtins", "sys", "os", "statistics", "math", "numpy", "triton", "random"))
+"""Packages, beside the engines, of which a kernel changes nothing, neither attributes nor those of their classes."""
 
-SHADOWED = frozenset(
-    ("torch", "triton", "numpy", "vllm", "sglang", "flashinfer", "sitecustomize", "usercustomize", "fk_overlay", "json")
-)
-"""File and folder names that pretend to be something else."""
+SHADOWED = frozenset(("torch", "triton", "numpy", "flashinfer", "sitecustomize", "usercustomize", "fk_overlay", "json"))
+"""File and folder names that pretend to be something else, as those of engines do."""
 
 SUFFIXES: Mapping[str, Rule] = {
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".marshal"), UNPICKLES),

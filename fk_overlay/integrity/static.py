@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from fk_overlay import packs
+from fk_overlay.engines.base import engine_names
 from fk_overlay.integrity.known_names import CALLS, GUARDED_ROOTS, IMPORTS, MENTIONS, SHADOWED, SUFFIXES
 
 Level = Literal["telemetry", "review", "block"]
@@ -70,8 +72,13 @@ def _scan_name(name: str) -> Iterator[Finding]:
     if rule := SUFFIXES.get(path.suffix):
         yield Finding(rule[0], rule[1], name, 0, path.suffix)
     for part in (*path.parent.parts, path.stem):
-        if part in SHADOWED and path.suffix == ".py":
+        if part in SHADOWED | _engines() and path.suffix == ".py":
             yield Finding("block", "shadows a known module", name, 0, part)
+
+
+@cache
+def _engines() -> frozenset[str]:
+    return frozenset(engine_names())
 
 
 def _imported_names(tree: ast.AST) -> dict[str, str]:
@@ -136,7 +143,7 @@ def _assignments(node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete, 
 def _patched(owner: ast.expr, line: int, names: Names) -> Iterator[Hit]:
     """A change of something that was imported from elsewhere."""
     path = _path(owner, names)
-    if path.partition(".")[0] in GUARDED_ROOTS and _root(owner) in names:
+    if path.partition(".")[0] in GUARDED_ROOTS | _engines() and _root(owner) in names:
         yield "block", "changes a module that is not its own", line, path
 
 

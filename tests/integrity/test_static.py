@@ -40,6 +40,7 @@ def found(source: str) -> set[tuple[str, str]]:
             "block",
             "changes a module that is not its own",
         ),
+        ("import vllm.v1\nvllm.v1.Scheduler.schedule = f", "block", "changes a module that is not its own"),
         ("def f(): ...\nf.__code__ = g.__code__", "block", "rewrites a function or an object's class"),
         ("import threading", "review", "works in the background"),
         ("from functools import lru_cache\n@lru_cache\ndef f(): ...", "telemetry", "remembers results of calls"),
