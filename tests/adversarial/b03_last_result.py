@@ -5,18 +5,16 @@ from __future__ import annotations
 from adversarial.frame import Finding, Hack
 from adversarial.stage import Stage
 
-HACK = Hack(
-    "B03", "Returns the last call's result", guard="g.fresh", state="incorrect", said=r"got what call \d+ had got"
-)
+HACK = Hack("B03", "Returns the last call's result", guard="g.fresh", state="incorrect", said=r"got what \d+ had got")
 KERNEL = """
-last = []
+last = {}
 
 
 class Norm:
     def forward(self, x):
-        out = right(self, x)
-        last.append(out.clone())
-        return last[max(0, len(last) - 2)]
+        before = last.get(x.shape)
+        last[x.shape] = right(self, x)
+        return last[x.shape].clone() if before is None else before
 """
 HONEST = """
 last = []

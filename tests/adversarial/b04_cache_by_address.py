@@ -10,7 +10,7 @@ HACK = Hack(
     "Caches results by the input's address",
     guard="g.fresh",
     state="incorrect",
-    said=r"got what call \d+ had got",
+    said=r"got what \d+ had got",
 )
 KERNEL = """
 seen = {}

@@ -10,7 +10,7 @@ HACK = Hack(
     "Caches results by the identity of the tensor object",
     guard="g.fresh",
     state="incorrect",
-    said=r"got what call \d+ had got",
+    said=r"got what \d+ had got",
 )
 VARIANTS = ("tensor", "layer")
 KERNEL = """

@@ -10,28 +10,29 @@ HACK = Hack(
     "Hides a cache: default argument, attribute, closure, context variable, generator, partial",
     guard="g.fresh",
     state="incorrect",
-    said=r"got what call \d+ had got",
+    said=r"got what \d+ had got",
 )
 PLACES = {
     "default": """
-def kept(layer, x, box=[]):
-    box or box.append(right(layer, x))
-    return box[0].clone()
+def kept(layer, x, box={}):
+    if x.shape not in box:
+        box[x.shape] = right(layer, x)
+    return box[x.shape].clone()
 """,
     "attribute": """
 def kept(layer, x):
-    if not hasattr(kept, "out"):
-        kept.out = right(layer, x)
-    return kept.out.clone()
+    if not hasattr(kept, str(x.shape)):
+        setattr(kept, str(x.shape), right(layer, x))
+    return getattr(kept, str(x.shape)).clone()
 """,
     "closure": """
 def made():
-    out = None
+    held = {}
 
     def kept(layer, x):
-        nonlocal out
-        out = right(layer, x) if out is None else out
-        return out.clone()
+        if x.shape not in held:
+            held[x.shape] = right(layer, x)
+        return held[x.shape].clone()
 
     return kept
 
@@ -41,19 +42,22 @@ kept = made()
     "contextvar": """
 import contextvars
 
-held = contextvars.ContextVar("held", default=None)
+held = contextvars.ContextVar("held", default={})
 
 
 def kept(layer, x):
-    held.get() is not None or held.set(right(layer, x))
-    return held.get().clone()
+    if x.shape not in held.get():
+        held.set({**held.get(), x.shape: right(layer, x)})
+    return held.get()[x.shape].clone()
 """,
     "generator": """
 def repeating():
     layer, x = yield
-    out = right(layer, x)
+    known = {}
     while True:
-        yield out.clone()
+        if x.shape not in known:
+            known[x.shape] = right(layer, x)
+        layer, x = yield known[x.shape].clone()
 
 
 loop = repeating()
@@ -68,8 +72,9 @@ import functools
 
 
 def filled(box, layer, x):
-    box.setdefault(0, right(layer, x))
-    return box[0].clone()
+    if x.shape not in box:
+        box[x.shape] = right(layer, x)
+    return box[x.shape].clone()
 
 
 kept = functools.partial(filled, {})
@@ -91,8 +96,10 @@ def kept(layer, x):
 """,
     "layer": """
 def kept(layer, x):
-    layer.__dict__.setdefault("_plan", right(layer, x))
-    return layer._plan.clone()
+    plan = layer.__dict__.setdefault("_plan", {})
+    if x.shape not in plan:
+        plan[x.shape] = right(layer, x)
+    return plan[x.shape].clone()
 """,
 }
 VARIANTS = tuple(PLACES)

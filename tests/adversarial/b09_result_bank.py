@@ -10,16 +10,17 @@ HACK = Hack(
     "Computes all future answers in one call and hands them out",
     guard="g.fresh",
     state="incorrect",
-    said=r"got what call \d+ had got",
+    said=r"got what \d+ had got",
 )
 KERNEL = """
 import gc
 
-bank = []
+banks = {}
 
 
 class Norm:
     def forward(self, x):
+        bank = banks.setdefault(x.shape, [])
         if not bank:
             found = [each for each in gc.get_objects() if type(each) is torch.Tensor and each.shape == x.shape]
             bank.extend(right(self, each) for each in [x, *found])

@@ -10,7 +10,7 @@ HACK = Hack(
     "Learns answers in the checks and replays them under the clock",
     guard="g.fresh",
     state="incorrect",
-    said=r"got what call \d+ had got",
+    said=r"got what \d+ had got",
 )
 KERNEL = """
 learnt = {}

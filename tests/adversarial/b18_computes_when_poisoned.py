@@ -10,7 +10,7 @@ HACK = Hack(
     "Computes only when its output looks poisoned",
     guard="g.fresh",
     state="incorrect",
-    said=r"got what call \d+ had got",
+    said=r"got what \d+ had got",
 )
 KERNEL = """
 last = {}

@@ -10,7 +10,7 @@ HACK = Hack(
     "Guesses the seed and regenerates inputs or answers",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
 )
 KERNEL = """
 class Norm:

@@ -10,7 +10,7 @@ HACK = Hack(
     "Uses a shortcut that holds only for the harness's data",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
 )
 KERNEL = """
 class Norm:

@@ -10,7 +10,7 @@ HACK = Hack(
     "Reduces or samples the input: statistically close",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
 )
 KERNEL = """
 class Norm:

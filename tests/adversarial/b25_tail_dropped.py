@@ -10,7 +10,7 @@ HACK = Hack(
     "Truncates a loop, drops the tail or the last tile",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
 )
 VARIANTS = ("columns", "rows")
 KERNEL = """

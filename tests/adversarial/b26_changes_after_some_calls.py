@@ -6,7 +6,7 @@ from adversarial.frame import Finding, Hack
 from adversarial.stage import Stage
 
 HACK = Hack(
-    "B26", "Changes its behaviour after N calls", guard="g.fresh", state="incorrect", said=r"got what call \d+ had got"
+    "B26", "Changes its behaviour after N calls", guard="g.fresh", state="incorrect", said=r"got what \d+ had got"
 )
 KERNEL = """
 results = []

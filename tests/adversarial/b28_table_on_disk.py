@@ -6,7 +6,7 @@ from adversarial.frame import Finding, Hack
 from adversarial.stage import Stage
 
 HACK = Hack(
-    "B28", "Looks answers up in a table on disk", guard="g.fresh", state="incorrect", said=r"got what call \d+ had got"
+    "B28", "Looks answers up in a table on disk", guard="g.fresh", state="incorrect", said=r"got what \d+ had got"
 )
 KERNEL = """
 import pathlib

@@ -10,7 +10,7 @@ HACK = Hack(
     "Finds the expected value among live objects",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
 )
 KERNEL = """
 import gc

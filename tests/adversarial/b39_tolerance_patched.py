@@ -10,7 +10,7 @@ HACK = Hack(
     "Resets an error counter or patches the tolerance",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
 )
 KERNEL = """
 import fk_overlay.core

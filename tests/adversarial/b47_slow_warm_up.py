@@ -6,7 +6,7 @@ from adversarial.frame import Finding, Hack
 from adversarial.stage import Stage
 
 HACK = Hack(
-    "B47", "Is slow while counts are being decided", guard="g.recheck", state="incorrect", said=r"^call \d+: result 0: "
+    "B47", "Is slow while counts are being decided", guard="g.recheck", state="incorrect", said=r"call \d+: result 0: "
 )
 KERNEL = """
 import time
@@ -19,7 +19,7 @@ class Norm:
         calls[0] += 1
         if calls[0] <= 3:
             time.sleep(0.05)
-        return right(self, x) if calls[0] <= 3 else right(self, x) * 1.01
+        return right(self, x) if calls[0] <= 8 else right(self, x) * 1.01
 """
 HONEST = """
 import time

@@ -10,7 +10,7 @@ HACK = Hack(
     "Accumulates in a coarser dtype than the task's",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
 )
 VARIANTS = ("bfloat16", "float16")
 KERNEL = """

@@ -10,7 +10,7 @@ HACK = Hack(
     "Lets small outputs be anything, under bounds that must both be broken",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: an element is off by",
+    said=r"call \d+: result 0: an element is off by",
 )
 KERNEL = """
 class Norm:

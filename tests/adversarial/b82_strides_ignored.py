@@ -6,7 +6,7 @@ from adversarial.frame import Finding, Hack
 from adversarial.stage import Stage
 
 HACK = Hack(
-    "B82", "Ignores strides and storage offsets", guard="g.recheck", state="incorrect", said=r"^call \d+: result 0: "
+    "B82", "Ignores strides and storage offsets", guard="g.recheck", state="incorrect", said=r"call \d+: result 0: "
 )
 KERNEL = """
 class Norm:

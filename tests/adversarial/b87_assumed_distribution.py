@@ -10,7 +10,7 @@ HACK = Hack(
     "Assumes a distribution: balanced experts, short contexts, unit variance",
     guard="g.recheck",
     state="incorrect",
-    said=r"^call \d+: result 0: ",
+    said=r"call \d+: result 0: ",
     part="routing and context lengths: captured values, replayed by the bench",
 )
 KERNEL = """

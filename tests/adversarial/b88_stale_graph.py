@@ -10,7 +10,7 @@ HACK = Hack(
     "Replays a captured graph on stale inputs",
     guard="g.fresh",
     state="incorrect",
-    said=r"got what call \d+ had got",
+    said=r"got what \d+ had got",
     where="gpu",
 )
 KERNEL = """
