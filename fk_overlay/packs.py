@@ -18,7 +18,7 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from fk_overlay import catalog
+from fk_overlay import catalog, tuned
 from fk_overlay.contract import store
 from fk_overlay.core import Pack
 from fk_overlay.errors import PackError, UsageError
@@ -111,8 +111,14 @@ def read_lock(pack: Pack) -> dict[str, dict[str, str]] | None:
 
 
 def require(pack: Pack, machine: Machine) -> None:
-    """Raises :class:`PackError` with every reason why the pack may not run on this machine."""
-    reasons = [*_engine_reasons(pack, machine), *_gpu_reasons(pack, machine), *_package_reasons(pack)]
+    """Raises :class:`PackError` with every reason why the pack may not run on this machine, or for a folder of kernel
+    configurations that cannot be read."""
+    reasons = [
+        *_engine_reasons(pack, machine),
+        *_gpu_reasons(pack, machine),
+        *_package_reasons(pack),
+        *_tuning_reasons(pack, machine),
+    ]
     if reasons:
         raise PackError(f"pack {pack.name!r} does not run here: " + "; ".join(reasons))
 
@@ -136,13 +142,29 @@ def _gpu_reasons(pack: Pack, machine: Machine) -> Iterator[str]:
 
 def _package_reasons(pack: Pack) -> Iterator[str]:
     for name, specifier in pack.requires.packages.items():
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
+        version = _installed(name)
+        if version is None:
             yield f"it needs {name} {specifier}, which is not installed"
-            continue
-        if not _admits(specifier, version, pack):
+        elif not _admits(specifier, version, pack):
             yield f"it needs {name} {specifier}, here is {version}"
+
+
+def _tuning_reasons(pack: Pack, machine: Machine) -> Iterator[str]:
+    """Kernel parameters that are good for one Triton can be bad for another, which compiles the kernel its own way."""
+    for patch in pack.patches:
+        if patch.seam == "tuning" and patch.meant_for(machine.engine):
+            files = tuned.read(pack.folder / patch.file)
+            wanted = sorted({each.triton for each in files.values() if each.triton is not None})
+            here = _installed("triton")
+            if wanted and wanted != [here]:
+                yield f"{patch.file} was tuned with triton {', '.join(wanted)}, here is {here or 'none'}"
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _admits(specifier: str, version: str, pack: Pack) -> bool:

@@ -18,7 +18,7 @@ PACKAGE = CHECKOUT / "fk_overlay"
 
 FLOORS = (
     {"core", "errors"},
-    {"contract", "stats", "lineage", "catalog", "packs", "plan", "environment"},
+    {"contract", "stats", "lineage", "catalog", "packs", "plan", "environment", "tuned"},
     {"engines", "overlay", "capture", "profiling", "scoring", "integrity"},
     {"serving", "compose", "bench", "report", "audit", "mini"},
     {"cli"},

@@ -194,6 +194,43 @@ def test_a_pack_is_refused_with_the_reason(requirements: dict[str, object], mach
     assert reason in str(refused.value)
 
 
+def tuned(folder: Path, *tritons: str, engines: tuple[str, ...] = ()) -> Pack:
+    """A pack with one file of kernel configurations for each Triton; an empty one is not said."""
+    (folder / "configs").mkdir()
+    for number, triton in enumerate(tritons):
+        said = {"triton_version": triton} if triton else {}
+        (folder / "configs" / f"E={number}.json").write_text(json.dumps({**said, "1": {"BLOCK_SIZE_M": 16}}))
+    return Pack("fast", "", (Patch("experts", "configs", engines=engines, seam="tuning"),), folder=folder)
+
+
+@pytest.fixture
+def triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs.metadata, "version", lambda name: {"triton": "3.6.0"}[name])
+
+
+@pytest.mark.usefixtures("triton")
+@pytest.mark.parametrize("tritons", [["3.6.0"], ["3.6.0", ""], [""]])
+def test_configurations_run_on_the_triton_that_they_were_tuned_with(tmp_path: Path, tritons: list[str]) -> None:
+    packs.require(tuned(tmp_path, *tritons), HERE)
+
+
+@pytest.mark.usefixtures("triton")
+@pytest.mark.parametrize(("tritons", "said"), [(["3.5.1"], "3.5.1"), (["3.6.0", "3.5.1"], "3.5.1, 3.6.0")])
+def test_configurations_of_another_triton_are_refused(tmp_path: Path, tritons: list[str], said: str) -> None:
+    with pytest.raises(PackError, match=f"does not run here: configs was tuned with triton {said}, here is 3.6.0"):
+        packs.require(tuned(tmp_path, *tritons), HERE)
+
+
+@pytest.mark.usefixtures("triton")
+def test_configurations_of_another_engine_are_not_asked(tmp_path: Path) -> None:
+    packs.require(tuned(tmp_path, "3.5.1", engines=("sglang",)), HERE)
+
+
+def test_a_folder_of_configurations_that_is_empty_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="holds no kernel configurations"):
+        packs.require(tuned(tmp_path), HERE)
+
+
 def test_all_reasons_are_given_at_once() -> None:
     pack = requiring(engines={"vllm": "<0.30"}, gpus=("NVIDIA H200",), packages={"packaging": ">=9999"})
     with pytest.raises(PackError) as refused:

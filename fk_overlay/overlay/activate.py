@@ -6,10 +6,11 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fk_overlay import catalog, environment, packs
+from fk_overlay import catalog, environment, packs, tuned
 from fk_overlay.contract.check import verify
 from fk_overlay.contract.definition import Definition
 from fk_overlay.contract.live import verify_live
@@ -155,12 +156,18 @@ class Overlay:
     def _arrange(self, swap: Swap, places: list[Place]) -> None:
         """Swap at once where the engine offers a way, else when it imports the target."""
         if swap.seam == "tuning":
-            self._placed(places[0], [tuning.swap(self.host, swap.file, self._tally(places[0]))])
+            self._tune(swap, places[0])
         elif swap.seam == "model":
             model.swap(self.host, swap.target.qualname, load(swap), self._tally(places[0]))
             self._placed(places[0], [])
         else:
             self._watcher.after(swap.target.module, lambda module: self._swap_in(module, swap, places))
+
+    def _tune(self, swap: Swap, place: Place) -> None:
+        files = sorted(tuned.read(swap.file))
+        note = partial(self.receipt.looked_up, place.row)
+        where = tuning.swap(self.host, swap.file, self._tally(place), note)
+        self._placed(place, [where], files=files, lookups={})
 
     def _swap_in(self, module: ModuleType, swap: Swap, places: list[Place]) -> None:
         with self._or_die():
@@ -184,7 +191,7 @@ class Overlay:
             self._placed(place, [])
         self._prepare.append((owner, getattr(patch, "prepare", None), [place.row for place in places]))
 
-    def _placed(self, place: Place, aliases: list[str]) -> None:
+    def _placed(self, place: Place, aliases: list[str], **more: Any) -> None:
         swap = place.swap
         self.receipt.placed(
             place.row,
@@ -195,6 +202,7 @@ class Overlay:
             pack_digest=swap.pack_digest,
             baseline_body=place.definition.body,
             aliases=aliases,
+            **more,
         )
 
     # ---------------------------------------------------------------- after the weights are loaded

@@ -40,9 +40,9 @@ class Host(Protocol):
     def register_model(self, architecture: str, module: str, name: str) -> None:
         """Serve ``architecture`` with class ``name`` of an importable module (model seam)."""
 
-    def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
-        """Let the engine read kernel configurations from ``folder``; call ``found`` whenever it uses one of them.
-        Returns the place that now looks there (tuning seam)."""
+    def use_tuned_configs(self, folder: Path, asked: Callable[[str, bool], None]) -> str:
+        """Let the engine read kernel configurations from ``folder`` first; call ``asked(file, found)`` whenever it
+        looks one up. Returns the place that now looks there (tuning seam)."""
 
     def provide_ir(
         self, path: str, provider: str, kernel: Callable[..., Any], supports: Callable[..., bool] | None

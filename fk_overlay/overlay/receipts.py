@@ -6,7 +6,8 @@ ran, see :mod:`fk_overlay.overlay.counters`). :func:`collect` joins both into on
 pid, role, rank, world_size, engine, version, loaded, errors; once a model is loaded, strangers (engine symbols that are
 not the engine's own, see :mod:`fk_overlay.overlay.strangers`) and last_look (``offered`` or ``taken``); and per place
 task, target, seam, pack, pack_digest, baseline_body, aliases, instances, prepared, calls_eager, calls_traced,
-calls_captured, fallbacks, replays. A process without swaps gives one record with ``task`` None.
+calls_captured, fallbacks, replays. A place of the tuning seam has ``files``, what the pack brings, and ``lookups``: file
+that the engine wanted -> whether the pack answered. A process without swaps gives one record with ``task`` None.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Receipt:
         """Begin a receipt of its own in a forked process, which has its parent's swaps but is not its parent's rank."""
         if self._folder is not None and self.counters is not None:
             self.counters.move(self._folder / f"{os.getpid()}.counters")
+        for place in self._data["places"]:
+            place.get("lookups", {}).clear()
         self._begin(self._data["role"])
 
     def _begin(self, role: str) -> None:
@@ -48,6 +51,13 @@ class Receipt:
         """A swap is done: task, target, seam, pack, pack_digest, baseline_body, aliases."""
         self._data["places"].append({"row": row, **place})
         self._write()
+
+    def looked_up(self, row: int, file: str, found: bool) -> None:
+        """The engine wanted a configuration file of a tuned place. Written when new: engines ask at every step."""
+        lookups = next(place["lookups"] for place in self._data["places"] if place["row"] == row)
+        if lookups.get(file) is not found:
+            lookups[file] = found
+            self._write()
 
     def say(self, **facts: Any) -> None:
         """Set facts about the process, such as role, rank, world_size, loaded, config."""

@@ -3,6 +3,8 @@
 A task ran if Python saw a call at one of its targets during the passes. Where calls are compiled, captured into CUDA
 graphs or loaded from the arm's own compile cache, Python sees none, and the arm's witness launch must show that the
 device executed the patch on that rank. A task may have targets that this model does not use; one that ran is enough.
+A kernel configuration is looked up in Python whenever a kernel is launched or captured: a rank whose lookup the pack
+answered runs it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fk_overlay.scoring.evidence import Evidence, Record, of_arm
+from fk_overlay.tuned import unanswered
 
 CALLS = ("calls_eager", "calls_traced", "calls_captured")
 
@@ -85,10 +88,19 @@ def _gaps(
             yield f"launch {name}, rank {rank}: the patch for {task} was never put in place"
         for task in dict.fromkeys(row["task"] for row in rows):
             mine = [row for row in rows if row["task"] == task]
+            if all(row.get("seam") == "tuning" for row in mine):
+                yield from _unanswered(name, rank, task, mine)
+                continue
             if witness and (rank, task) not in executed:
                 yield f"launch {name}, rank {rank}: the device never executed the patch for {task}"
             elif not witness and not _seen(mine) and (_refused(mine) or (rank, task) not in executed):
                 yield f"launch {name}, rank {rank}: {_silence(task, mine)}"
+
+
+def _unanswered(launch: str, rank: int | None, task: str, rows: Sequence[Record]) -> Iterator[str]:
+    reasons = [unanswered(row["files"], row["lookups"]) for row in rows]
+    if all(reasons):
+        yield f"launch {launch}, rank {rank}: no configuration for {task} was used: {'; '.join(map(str, reasons))}"
 
 
 def _silence(task: str, rows: Sequence[Record]) -> str:

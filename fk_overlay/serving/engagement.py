@@ -9,6 +9,7 @@ from typing import Any
 from fk_overlay.errors import NotEngaged
 from fk_overlay.overlay.receipts import processes
 from fk_overlay.plan import Plan
+from fk_overlay.tuned import unanswered
 
 Counts = Mapping[tuple[int, str], int]
 """(pid, place) -> calls that ran in Python so far."""
@@ -20,7 +21,8 @@ def gate(plan: Plan, folder: Path, ranks: int) -> dict[str, Any]:
     Returns the resolved configuration as rank 0 reported it.
 
     Raises:
-        NotEngaged: a rank is missing, reported an error, or lacks a task.
+        NotEngaged: a rank is missing, reported an error, lacks a task, or wants other kernel configurations than the
+            pack has.
     """
     said = {process["rank"]: process for process in processes(folder) if process["rank"] is not None}
     for rank in range(ranks):
@@ -44,6 +46,10 @@ def _check(process: Mapping[str, Any], plan: Plan) -> None:
         raise NotEngaged(
             f"rank {rank} never imported the targets of: {', '.join(missing)}; this model does not use them"
         )
+    for place in process["places"]:
+        # An engine on a GPU runs the model once before it is ready; one that asked for nothing yet may do so later.
+        if place.get("lookups") and (why := unanswered(place["files"], place["lookups"])):
+            raise NotEngaged(f"rank {rank}: the configurations for {place['task']} are of no use here: {why}")
 
 
 def eager_calls(folder: Path) -> Counts:
@@ -58,10 +64,10 @@ def eager_calls(folder: Path) -> Counts:
 def needs_witness(receipts: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a rank has a task whose calls Python did not see during the passes: they were compiled, captured into a
     CUDA graph, or loaded from the arm's own compile cache, and only counting on the device can show that they ran.
-    Calls that Python saw being refused are no riddle."""
+    Calls that Python saw being refused are no riddle, and a lookup of a kernel configuration is always in Python."""
     seen: dict[tuple[int, str], int] = {}
     for receipt in receipts:
-        if receipt.get("task") and receipt["loaded"]:
+        if receipt.get("task") and receipt["loaded"] and receipt.get("seam") != "tuning":
             key = receipt["pid"], receipt["task"]
             seen[key] = seen.get(key, 0) + receipt["calls_in_passes"] + receipt["fallbacks"]
     return any(calls == 0 for calls in seen.values())

@@ -334,6 +334,28 @@ def test_a_pack_is_linted_locked_and_refused_when_it_changed(fk: Shell, toys: Fa
         assert "PackError: pack 'fast' is not what its lock says: kernel.py." in answer.err
 
 
+@pytest.mark.parametrize(
+    ("requires", "reason"),
+    [
+        ('gpus = ["NVIDIA H100*"]', "it needs a GPU of NVIDIA H100*, here is "),
+        ('engines = {toy = ">=9"}', f"it needs toy >=9, this is {VERSION}"),
+        ('packages = {packaging = ">=9999"}', "it needs packaging >=9999, here is "),
+    ],
+)
+def test_a_pack_that_may_not_run_here_is_refused_before_anything_starts(
+    fk: Shell, toys: FakeEngine, tmp_path: Path, requires: str, reason: str
+) -> None:
+    """No baseline figure can come to stand under its name: there is no run."""
+    with (toys.root / "patches" / "fast" / "pack.toml").open("a") as file:
+        file.write(f"[requires]\n{requires}\n")
+    words = ["run", "--engine", "toy", "--scenario", "small", "--patch", "fast", "--out", tmp_path / "run"]
+    answer = fk(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("PackError: pack 'fast' does not run here: ")
+    assert reason in answer.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_snapshot_of_a_wheel_is_added_to_the_tasks_contract(fk: Shell, toys: FakeEngine, tmp_path: Path) -> None:
     task = toys.root / "tasks" / "L1" / "norm"
     wheel = tmp_path / "toy-1.3.0-py3-none-any.whl"

@@ -18,7 +18,11 @@ FUSED_MOE = """
 import json, os
 from pathlib import Path
 
+def get_config_file_name(name):
+    return name
+
 def get_moe_configs(name, dtype=None):
+    name = get_config_file_name(name)
     path = Path(os.environ.get("VLLM_TUNED_CONFIG_FOLDER", "")) / name
     if not path.is_file():
         path = Path(__file__).with_name(name)
@@ -98,9 +102,13 @@ def look_up(*names: str) -> list[Any]:
     return [module.get_moe_configs(name) for name in names]
 
 
-def test_only_lookups_whose_file_is_in_the_pack_are_uses(vllm_like: Path, pack: Path) -> None:
-    uses: list[int] = []
-    assert VllmHost().use_tuned_configs(pack, lambda: uses.append(1)) == FOLDER
+def unasked(file: str, found: bool) -> None:
+    raise AssertionError(f"nothing was looked up, least of all {file}")
+
+
+def test_only_lookups_whose_file_is_in_the_pack_are_found(vllm_like: Path, pack: Path) -> None:
+    asked: list[tuple[str, bool]] = []
+    assert VllmHost().use_tuned_configs(pack, lambda *each: asked.append(each)) == FOLDER
     assert os.environ[FOLDER] == str(pack)
     assert look_up("tuned.json", "tuned.json", "shipped.json", "nowhere.json") == [
         {1: {"BLOCK": 16}, 64: {"BLOCK": 128}},
@@ -108,14 +116,14 @@ def test_only_lookups_whose_file_is_in_the_pack_are_uses(vllm_like: Path, pack: 
         {8: {"BLOCK": 32}},
         None,
     ]
-    assert len(uses) == 2
+    assert asked == [("tuned.json", True), ("tuned.json", True), ("shipped.json", False), ("nowhere.json", False)]
     del os.environ[FOLDER]
 
 
 def test_a_folder_that_the_user_has_set_is_not_overruled(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER, "/my/configs")
     with pytest.raises(SeamError, match="VLLM_TUNED_CONFIG_FOLDER=/my/configs is set; unset it"):
-        VllmHost().use_tuned_configs(pack, lambda: None)
+        VllmHost().use_tuned_configs(pack, unasked)
     assert os.environ[FOLDER] == "/my/configs"
 
 
@@ -123,4 +131,4 @@ def test_a_child_process_may_find_the_packs_own_folder_set(
     vllm_like: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(FOLDER, str(pack))
-    assert VllmHost().use_tuned_configs(pack, lambda: None) == FOLDER
+    assert VllmHost().use_tuned_configs(pack, unasked) == FOLDER

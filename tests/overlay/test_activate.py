@@ -118,16 +118,19 @@ say(taken=rms_norm(1), refused=rms_norm(-1), providers=[name for name, _, _ in r
 def test_tuned_configurations(toy: Toy) -> None:
     pack = write_pack(toy.root, "tuned", [("tuning", "configs", "")])
     (pack / "configs").mkdir()
-    (pack / "configs" / "moe.json").write_text('{"block": 64}')
+    (pack / "configs" / "moe.json").write_text('{"8": {"block": 64}}')
     plan = toy.plan("tuned")
     script = """
 load_plugins()
 from toy import tuning
 say(found=tuning.get_configs("moe.json"), missing=tuning.get_configs("other.json"))
 """
-    assert toy.run(script, plan).said == {"found": {"block": 64}, "missing": None}
+    assert toy.run(script, plan).said == {"found": {"8": {"block": 64}}, "missing": None}
     record = only(toy.receipts)
-    assert (record["seam"], record["aliases"], record["calls_eager"]) == ("tuning", ["TOY_TUNED_FOLDER"], 1)
+    assert (record["seam"], record["aliases"]) == ("tuning", ["TOY_TUNED_FOLDER"])
+    assert (record["calls_eager"], record["fallbacks"]) == (1, 1)
+    assert record["files"] == ["moe.json"]
+    assert record["lookups"] == {"moe.json": True, "other.json": False}
 
 
 def test_a_whole_model(toy: Toy) -> None:

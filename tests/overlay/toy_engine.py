@@ -143,7 +143,7 @@ class ToyHost:
 
         self._watcher.after("toy.registry", hook)
 
-    def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
+    def use_tuned_configs(self, folder: Path, asked: Callable[[str, bool], None]) -> str:
         os.environ["TOY_TUNED_FOLDER"] = str(folder)
 
         def hook(tuning: ModuleType) -> None:
@@ -151,8 +151,7 @@ class ToyHost:
 
             def counted(name: str) -> Any:
                 configs = look_up(name)
-                if configs is not None:
-                    found()
+                asked(name, configs is not None)
                 return configs
 
             tuning.get_configs = counted

@@ -105,3 +105,28 @@ def test_fallback_share(fallbacks: int, share: float) -> None:
         lambda record: {**record, "fallbacks": fallbacks if record["calls_eager"] else 0}
     )
     assert fallback_share(engagements(Evidence.of(records(STORY.but(half))), ARM)) == share
+
+
+def tuned(lookups: dict[str, bool], **launch: Any) -> Change:
+    """The norm's receipts as those of a folder of configurations; under the load Python saw no call."""
+    seam = {"seam": "tuning", "files": ["E=4.json"], "lookups": lookups, "replays": 0}
+    calls = {"calls_eager": 2 if any(lookups.values()) else 0, "calls_captured": 0, "calls_traced": 0}
+    return set_("receipt", {**seam, **calls, "calls_in_passes": 0}, arm=ARM, task="rms_norm", **launch)
+
+
+def test_a_configuration_that_was_looked_up_before_the_load_is_in_the_captured_graph() -> None:
+    assert gaps(tuned({"E=4.json": True, "E=8.json": False})) == []
+
+
+@pytest.mark.parametrize(
+    ("lookups", "why"),
+    [
+        ({"E=8.json": False}, "the engine looked up E=8.json, the pack has E=4.json; tune for this shape and GPU"),
+        ({}, "the engine looked up no kernel configuration at all"),
+    ],
+)
+def test_a_configuration_that_was_not_looked_up_is_not_engaged_and_says_why(lookups: dict[str, bool], why: str) -> None:
+    found = gaps(tuned({"E=4.json": True}), tuned(lookups, launch="02-fused-norm"))
+    assert len(found) == 1
+    said = "launch 02-fused-norm, rank 0: no configuration for rms_norm was used: "
+    assert found[0].startswith(said + why), "another rank or launch vouches for nothing"

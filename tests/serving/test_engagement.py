@@ -66,6 +66,38 @@ def test_the_gate_names_tasks_whose_targets_were_never_imported(tmp_path: Path) 
         gate(plan("mlp", "norm", "attention"), tmp_path, 1)
 
 
+WANTED = "the engine looked up E=8.json, the pack has E=4.json; tune for this shape and GPU"
+
+
+def tuned(folder: Path, **lookups: bool) -> Receipt:
+    """A rank whose pack brings E=4.json, and what its engine looked up."""
+    receipt = process(folder, rank=0)
+    receipt.placed(0, task="experts", target=PLACE, seam="tuning", pack="p", files=["E=4.json"], lookups={})
+    for name, found in lookups.items():
+        receipt.looked_up(0, f"E={name}.json", found)
+    return receipt
+
+
+def test_the_gate_stops_a_rank_that_wants_configurations_that_the_pack_does_not_have(tmp_path: Path) -> None:
+    tuned(tmp_path, **{"8": False})
+    with pytest.raises(NotEngaged, match=f"rank 0: the configurations for experts are of no use here: {WANTED}"):
+        gate(plan("experts"), tmp_path, 1)
+
+
+@pytest.mark.parametrize("lookups", [{}, {"4": True}, {"4": True, "8": False}])
+def test_the_gate_lets_a_rank_pass_whose_lookups_may_still_be_answered(
+    tmp_path: Path, lookups: dict[str, bool]
+) -> None:
+    tuned(tmp_path, **lookups)
+    assert gate(plan("experts"), tmp_path, 1) == {}
+
+
+def test_a_lookup_needs_no_witness_on_the_device(tmp_path: Path) -> None:
+    silent = {"pid": 1, "task": "experts", "loaded": True, "calls_in_passes": 0, "fallbacks": 0}
+    assert needs_witness([{**silent, "seam": "function"}])
+    assert not needs_witness([{**silent, "seam": "tuning"}])
+
+
 def test_eager_calls_are_told_apart_by_process_and_place(tmp_path: Path) -> None:
     receipt = process(tmp_path, "norm", "mlp", rank=0)
     assert receipt.counters is not None

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from importlib import metadata
 from multiprocessing import current_process
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fk_overlay import environment
+from fk_overlay import tuned
 from fk_overlay.engines import dummy_weights, gpus
-from fk_overlay.engines.moe_configs import count_lookups
-from fk_overlay.engines.sglang import ENGINE, forced
+from fk_overlay.engines.moe_configs import Asked, watch_lookups
+from fk_overlay.engines.sglang import ENGINE, config_dir, forced
 from fk_overlay.engines.sglang.resolved import resolved_config
 from fk_overlay.engines.users import users
 from fk_overlay.errors import SeamError
@@ -77,14 +74,20 @@ class SglangHost:
 
         self._watcher.after("sglang.srt.models.registry", hook)
 
-    def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
-        """SGLang looks into ``SGLANG_MOE_CONFIG_DIR/configs/triton_<version>``; a use is a lookup whose file is in the
-        pack."""
-        root, taken = str(_as_sglang_wants(folder)), os.environ.get("SGLANG_MOE_CONFIG_DIR")
+    def use_tuned_configs(self, folder: Path, asked: Asked) -> str:
+        """SGLang looks into ``SGLANG_MOE_CONFIG_DIR`` alone, where its own configurations are laid out as well.
+
+        Raises:
+            SeamError: a file says which Triton it was tuned with, which SGLang cannot read.
+        """
+        held = tuned.read(folder)
+        if said := sorted(name for name, each in held.items() if each.triton is not None):
+            raise SeamError(f"SGLang reads no {tuned.TRITON}; take that line out of {', '.join(said)} in {folder}")
+        root, taken = str(config_dir.lay_out(folder, self.source_root())), os.environ.get("SGLANG_MOE_CONFIG_DIR")
         if taken and taken != root:  # schedulers inherit it from the main process, where it was set before
             raise SeamError(f"SGLANG_MOE_CONFIG_DIR={taken} is set; unset it, the pack brings its own configurations")
         os.environ["SGLANG_MOE_CONFIG_DIR"] = root
-        self._watcher.after(MOE_CONFIGS, lambda module: count_lookups(module, folder, found))
+        self._watcher.after(MOE_CONFIGS, lambda module: watch_lookups(module, held, asked))
         return "SGLANG_MOE_CONFIG_DIR"
 
     def provide_ir(
@@ -132,16 +135,6 @@ def _around_load(
         return result
 
     module.ModelRunner.load_model = around
-
-
-def _as_sglang_wants(folder: Path) -> Path:
-    """A folder in the overlay's home from which SGLang's path leads to ``folder``."""
-    root = environment.home() / "moe-configs" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    link = root / "configs" / f"triton_{metadata.version('triton').replace('.', '_')}"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):  # another rank, or another launch, was faster
-        link.symlink_to(folder.absolute(), target_is_directory=True)
-    return root
 
 
 HOST = SglangHost()

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fk_overlay import tuned
 from fk_overlay.engines import dummy_weights, gpus
-from fk_overlay.engines.moe_configs import count_lookups
+from fk_overlay.engines.moe_configs import Asked, watch_lookups
 from fk_overlay.engines.users import users
 from fk_overlay.engines.vllm import ENGINE, forced
 from fk_overlay.engines.vllm.resolved import resolved_config
@@ -90,8 +91,9 @@ class VllmHost:
 
         self._watcher.after("vllm.model_executor.models.registry", hook)
 
-    def use_tuned_configs(self, folder: Path, found: Callable[[], None]) -> str:
-        """vLLM looks into ``VLLM_TUNED_CONFIG_FOLDER`` first; a use is a lookup whose file is in the pack."""
+    def use_tuned_configs(self, folder: Path, asked: Asked) -> str:
+        """vLLM looks into ``VLLM_TUNED_CONFIG_FOLDER`` first, then among its own."""
+        held = tuned.read(folder)
         taken = os.environ.get("VLLM_TUNED_CONFIG_FOLDER")
         if taken and Path(taken) != folder:
             raise SeamError(
@@ -99,7 +101,7 @@ class VllmHost:
             )
         os.environ["VLLM_TUNED_CONFIG_FOLDER"] = str(folder)
         self._watcher.after(
-            "vllm.model_executor.layers.fused_moe.fused_moe", lambda module: count_lookups(module, folder, found)
+            "vllm.model_executor.layers.fused_moe.fused_moe", lambda module: watch_lookups(module, held, asked)
         )
         return "VLLM_TUNED_CONFIG_FOLDER"
 

@@ -3,7 +3,7 @@ swapped."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from fk_overlay.overlay.counters import Slot
@@ -11,7 +11,12 @@ from fk_overlay.overlay.host import Host
 from fk_overlay.overlay.tally import Tally
 
 
-def swap(host: Host, folder: Path, tally: Tally) -> str:
-    """Returns the place in the engine that now looks into ``folder``. A call is counted when one of its files is
-    used."""
-    return host.use_tuned_configs(folder, partial(tally.add, Slot.EAGER))
+def swap(host: Host, folder: Path, tally: Tally, note: Callable[[str, bool], None]) -> str:
+    """Returns the place in the engine that now looks into ``folder``. A lookup that one of its files answers is a
+    call; any other is left to the engine. ``note(file, found)`` is told of each."""
+
+    def asked(file: str, found: bool) -> None:
+        tally.add(Slot.EAGER if found else Slot.FALLBACK)
+        note(file, found)
+
+    return host.use_tuned_configs(folder, asked)

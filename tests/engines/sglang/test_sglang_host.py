@@ -1,6 +1,7 @@
 """What the overlay hooks into, on stand-ins for SGLang's modules."""
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fk_overlay.engines.sglang import config_dir
 from fk_overlay.engines.sglang import host as under_test
 from fk_overlay.engines.sglang.host import HOST, RUNNER, SglangHost
 from fk_overlay.engines.sglang.resolved import resolved_config
@@ -81,31 +83,45 @@ def test_a_model_is_served_under_the_architectures_name(monkeypatch: pytest.Monk
 def test_tuned_configurations_are_found_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SGLANG_MOE_CONFIG_DIR", raising=False)
-    monkeypatch.setattr(under_test.metadata, "version", lambda name: "3.6.0")
+    monkeypatch.setattr(config_dir.metadata, "version", lambda name: "3.6.0")
+    monkeypatch.setattr(SglangHost, "source_root", lambda host: tmp_path / "site")
     pack = tmp_path / "configs"
     pack.mkdir()
     config = {"1": {"BLOCK_SIZE_M": 16}}
     (pack / "E=8,N=64,device_name=NVIDIA_H100.json").write_text(json.dumps(config))
-    found: list[bool] = []
+    asked: list[tuple[str, bool]] = []
+
+    def get_config_file_name(experts: int) -> str:
+        return f"E={experts},N=64,device_name=NVIDIA_H100.json"
 
     def get_moe_configs(experts: int) -> dict[int, Any] | None:
-        import os
-
         folder = Path(os.environ["SGLANG_MOE_CONFIG_DIR"], "configs", "triton_3_6_0")
-        read = json.loads((folder / f"E={experts},N=64,device_name=NVIDIA_H100.json").read_text())
-        return {int(key): value for key, value in read.items()}
+        path = folder / held.get_config_file_name(experts)
+        return {int(key): value for key, value in json.loads(path.read_text()).items()} if path.is_file() else None
 
-    held = module(under_test.MOE_CONFIGS, monkeypatch, get_moe_configs=get_moe_configs)
-    SglangHost().use_tuned_configs(pack, lambda: None)  # the main process, whose environment a scheduler inherits
-    SglangHost().use_tuned_configs(pack, lambda: found.append(True))
-    assert held.get_moe_configs(8) == {1: {"BLOCK_SIZE_M": 16}}
-    assert found == [True]
+    functions = {"get_moe_configs": get_moe_configs, "get_config_file_name": get_config_file_name}
+    held = module(under_test.MOE_CONFIGS, monkeypatch, **functions)
+    main, scheduler = SglangHost(), SglangHost()  # a scheduler inherits the main process's environment
+    main.use_tuned_configs(pack, lambda file, found: None)
+    scheduler.use_tuned_configs(pack, lambda *each: asked.append(each))
+    assert [held.get_moe_configs(8), held.get_moe_configs(16)] == [{1: {"BLOCK_SIZE_M": 16}}, None]
+    name = "E={},N=64,device_name=NVIDIA_H100.json"
+    assert asked == [(name.format(8), True), (name.format(16), False)]
+
+
+def test_configurations_that_sglang_cannot_read_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "E=8,N=64.json").write_text('{"triton_version": "3.6.0", "1": {"BLOCK_SIZE_M": 16}}')
+    with pytest.raises(SeamError, match=r"SGLang reads no triton_version; take that line out of E=8,N=64\.json"):
+        SglangHost().use_tuned_configs(tmp_path, lambda file, found: None)
 
 
 def test_configurations_of_someone_else_are_not_overruled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SGLANG_MOE_CONFIG_DIR", "/elsewhere")
+    monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(SglangHost, "source_root", lambda host: tmp_path / "site")
+    (tmp_path / "E=8,N=64.json").write_text('{"1": {"BLOCK_SIZE_M": 16}}')
     with pytest.raises(SeamError, match="unset it"):
-        SglangHost().use_tuned_configs(tmp_path, lambda: None)
+        SglangHost().use_tuned_configs(tmp_path, lambda file, found: None)
 
 
 def test_sglang_has_no_ir() -> None:
