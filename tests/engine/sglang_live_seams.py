@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from fk_overlay.engines.sglang import standins
 
@@ -33,7 +34,21 @@ def main() -> None:
     for norm in (before, after):
         norm(torch.ones(2, 8))
     found, missing = configs.get_moe_configs(8, 64, None), configs.get_moe_configs(16, 64, None)
-    print(json.dumps({"bound_in_init": bound, "found": found, "missing": missing}))
+    print(json.dumps({"bound_in_init": bound, "found": found, "missing": missing, **own_lookup()}))
+
+
+def own_lookup() -> dict[str, Any]:
+    """A shape that SGLang ships a file for, and what that file holds."""
+    shipped = sorted(
+        Path(configs.__file__).with_name("configs").glob("triton_3_5_1/E=*,N=*,device_name=NVIDIA_H200.json")
+    )
+    experts, inner = (int(part.partition("=")[2]) for part in shipped[0].name.split(",")[:2])
+    configs.get_device_name = lambda: "NVIDIA H200"
+    return {
+        "own_name": shipped[0].name,
+        "own_file": json.loads(shipped[0].read_text(encoding="utf-8")),
+        "own": configs.get_moe_configs(experts, inner, None),
+    }
 
 
 if __name__ == "__main__":

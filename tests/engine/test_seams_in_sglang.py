@@ -105,3 +105,15 @@ def test_a_lookup_of_kernel_configurations_reads_the_pack_s_and_is_counted(
     assert said["found"] == held
     assert said["missing"] is None
     assert calls(receipts, "fused_experts") == 1
+    (receipt,) = of(receipts, "fused_experts")
+    assert receipt["fallbacks"] == 2
+    name = "E={},N=64,device_name=NVIDIA_H100.json"
+    assert receipt["files"] == [name.format(8)]
+    assert receipt["lookups"] == {name.format(8): True, name.format(16): False, said["own_name"]: False}
+
+
+def test_a_lookup_that_the_pack_cannot_answer_still_finds_sglang_s_own_file(
+    live: tuple[dict[str, Any], Receipts],
+) -> None:
+    said, _ = live
+    assert said["own"] == said["own_file"]

@@ -23,9 +23,9 @@ FOLDER = Path(catalog.__file__).parents[1] / "tasks"
 TASKS = {path.parent.name: catalog.load_task(path) for path in sorted(FOLDER.glob("L[1-4]/*/task.toml"))}
 RELEASES = {"vllm": ("0.26.0", "0.32.0"), "sglang": ("0.5.17", "0.5.18", "0.5.21", "0.5.23")}
 EVERY_RELEASE = [(engine, release) for engine, releases in RELEASES.items() for release in releases]
-VLLM_ONLY = {"ir_rms_norm", "ir_fused_add_rms_norm"}
-"""Operators of vLLM's intermediate representation, which SGLang does not have."""
-CALLED_ITS_OWN_WAY = {"fused_experts", "llama_decoder_layer", "moe_topk_routing", "topk_topp_sampling"}
+VLLM_ONLY = {"ir_rms_norm", "ir_fused_add_rms_norm", "moe_activation"}
+"""SGLang has no operators of an intermediate representation, and its experts call the activation of dense layers."""
+CALLED_ITS_OWN_WAY = {"fused_experts", "llama_decoder_layer", "moe_sum", "moe_topk_routing", "topk_topp_sampling"}
 """Tasks whose patches name the engines that they are for: SGLang calls these places in a way of its own."""
 
 SAME_SINCE_0_26 = {
@@ -41,7 +41,9 @@ SAME_SINCE_0_26 = {
     "silu_and_mul",
 }
 BODY_CHANGED = {
+    "vllm.model_executor.layers.fused_moe.experts.triton_moe:TritonExperts.activation",
     "vllm.model_executor.layers.fused_moe.experts.triton_moe:TritonExperts.apply",
+    "vllm.model_executor.layers.fused_moe.experts.triton_moe:TritonExperts.moe_sum",
     "vllm.model_executor.layers.fused_moe.moe_align_block_size:moe_align_block_size",
     "vllm.model_executor.layers.linear:UnquantizedLinearMethod.apply",
     "vllm.model_executor.layers.vocab_parallel_embedding:UnquantizedEmbeddingMethod.apply",

@@ -1,0 +1,128 @@
+"""Sorts token-expert pairs by expert in one launch, for a decode step's number of pairs.
+
+One program an expert. Each counts all pairs for itself, which are few and lie in the L2 cache, so that it knows where
+its own share begins without a word from the others; then it writes its share. Pairs of one expert stay in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .where import LIBRARY, device, on_device
+
+MOST_PAIRS = 4096
+"""Beyond this, every program's own count of all pairs costs more than a second launch."""
+MOST_EXPERTS = 512
+FEWEST_PLACES = 256
+"""At least one for each thread of a program, so that no pair is held, and counted, twice."""
+
+
+@triton.jit
+def _align(
+    ids, sorted_ids, experts, used, pairs, num_experts,
+    BLOCK: tl.constexpr, PAIRS: tl.constexpr, BINS: tl.constexpr, BLOCKS: tl.constexpr, PAD: tl.constexpr,
+):  # fmt: skip
+    expert = tl.program_id(0)
+    pair = tl.arange(0, PAIRS)
+    owner = tl.load(ids + pair, mask=pair < pairs, other=-1).to(tl.int32)
+    # What belongs to no expert is counted in the last bin, which is no expert's.
+    owner = tl.where((owner >= 0) & (owner < num_experts), owner, BINS - 1)
+    bin = tl.arange(0, BINS)
+    padded = (tl.histogram(owner, BINS) + BLOCK - 1) // BLOCK * BLOCK
+    padded = tl.where(bin < num_experts, padded, 0)
+    first = tl.sum(tl.where(bin < expert, padded, 0))
+
+    mine = (owner == expert).to(tl.int32)
+    place = first + tl.cumsum(mine, axis=0) - 1
+    tl.store(sorted_ids + place, pair, mask=mine != 0)
+    count = tl.sum(mine)
+    blocks = (count + BLOCK - 1) // BLOCK
+    empty = tl.arange(0, PAD)
+    behind = (empty < BLOCK) & (count + empty < blocks * BLOCK)
+    tl.store(sorted_ids + first + count + empty, tl.zeros((PAD,), tl.int32) + pairs, mask=behind)
+    block = tl.arange(0, BLOCKS)
+    tl.store(experts + first // BLOCK + block, tl.zeros((BLOCKS,), tl.int32) + expert, mask=block < blocks)
+    if expert == 0:
+        tl.store(used, tl.sum(padded))
+
+
+def align(ids: Tensor, block_size: int, num_experts: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """ids: [tokens, top_k] -> pairs by expert [length], the expert of every block, how many pairs with padding [1]."""
+    pairs = ids.numel()
+    sorted_ids, experts, used = _empty(ids, block_size, length)
+    sizes = {
+        "PAIRS": triton.next_power_of_2(max(pairs, FEWEST_PLACES)),
+        "BINS": triton.next_power_of_2(num_experts + 1),
+        "BLOCKS": triton.next_power_of_2(max(triton.cdiv(pairs, block_size), 1)),
+        "PAD": triton.next_power_of_2(block_size),
+    }
+    warps = 4 if pairs <= 1024 else 8
+    _align[(num_experts,)](
+        ids, sorted_ids, experts, used, pairs, num_experts, BLOCK=block_size, **sizes, num_warps=warps
+    )
+    return sorted_ids, experts, used
+
+
+def _empty(ids: Tensor, block_size: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    sizes = (length, -(-length // block_size), 1)
+    sorted_ids, experts, used = (ids.new_empty(size, dtype=torch.int32) for size in sizes)
+    return sorted_ids, experts, used
+
+
+def length_for(pairs: int, block_size: int, num_experts: int, whole_blocks: bool) -> int:
+    """How long vLLM makes its buffer, from which the grid of the products follows: every expert may need padding."""
+    length = pairs + num_experts * (block_size - 1)
+    if whole_blocks:
+        length = -(-length // block_size) * block_size
+    return min(pairs * block_size, length) if pairs < num_experts else length
+
+
+LIBRARY.define("align(Tensor ids, int block_size, int num_experts, int length) -> (Tensor, Tensor, Tensor)")
+LIBRARY.impl("align", align, "CompositeExplicitAutograd")
+torch.library.register_fake(
+    "fk_h100_moe::align", lambda ids, block_size, num_experts, length: _empty(ids, block_size, length), lib=LIBRARY
+)
+
+
+class MoeAlign:
+    """Of vLLM. Expert parallelism, large batches and the order of return stay with the engine."""
+
+    @staticmethod
+    def supports(
+        topk_ids: Tensor,
+        block_size: int,
+        num_experts: int,
+        expert_map: Tensor | None = None,
+        pad_sorted_ids: bool = False,
+        ignore_invalid_experts: bool = False,
+        return_scatter_idx: bool = False,
+    ) -> bool:
+        few = 0 < topk_ids.numel() <= MOST_PAIRS and num_experts <= MOST_EXPERTS
+        plain = expert_map is None and not return_scatter_idx
+        return few and plain and on_device(topk_ids) and topk_ids.is_contiguous()
+
+    @staticmethod
+    def forward(
+        topk_ids: Tensor,
+        block_size: int,
+        num_experts: int,
+        expert_map: Tensor | None = None,
+        pad_sorted_ids: bool = False,
+        ignore_invalid_experts: bool = False,
+        return_scatter_idx: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        length = length_for(topk_ids.numel(), block_size, num_experts, pad_sorted_ids)
+        sorted_ids, experts, used = torch.ops.fk_h100_moe.align(topk_ids, block_size, num_experts, length)
+        return sorted_ids, experts, used
+
+
+def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """opcheck compares two runs, so none may leave anything unwritten: here every place is."""
+    ids = torch.arange(4, device=device(), dtype=torch.int32).repeat(8).view(16, 2)
+    yield torch.ops.fk_h100_moe.align.default, (ids, 8, 4, 32)
