@@ -20,7 +20,7 @@ FLOORS = (
     {"core", "errors"},
     {"contract", "stats", "lineage", "catalog", "packs", "plan", "environment", "tuned"},
     {"engines", "overlay", "capture", "profiling", "scoring", "integrity"},
-    {"serving", "compose", "bench", "report", "audit", "mini"},
+    {"serving", "compose", "bench", "report", "audit", "mini", "tuning"},
     {"cli"},
 )
 """Rooms from the bottom up. A room imports from its own floor and from those below."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fk_overlay import __version__
-from fk_overlay.cli import bench, capture, check, compose, contract, pack, profile, report, run, serve, task
+from fk_overlay.cli import bench, capture, check, compose, contract, pack, profile, report, run, serve, task, tune
 from fk_overlay.errors import OverlayError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("serve", context_settings={"allow_extra_args": True, "ignore_unknown
 app.add_typer(task.app, name="task")
 app.add_typer(pack.app, name="pack")
 app.add_typer(contract.app, name="contract")
+app.add_typer(tune.app, name="tune")
 
 
 @app.callback(invoke_without_command=True)

@@ -68,6 +68,7 @@ def _run(
     control: bool,
 ) -> None:
     from fk_overlay import catalog
+    from fk_overlay.cli.progress import Progress
     from fk_overlay.core import Design
     from fk_overlay.engines.base import get_engine
     from fk_overlay.report import write
@@ -102,27 +103,3 @@ def stop_cleanly() -> None:
     """An interruption or a termination, even where the shell has them ignored, stops the engine and leaves a note."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-
-
-class Progress:
-    """A bar that says which launch is under way; on a terminal it moves, in a log it is one line a launch."""
-
-    def __enter__(self) -> Progress:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bar
-
-        self._console = Console(stderr=True)
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        self._bar = Bar(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
-        self._bar.start()
-        self._task = self._bar.add_task("starting", total=None)
-        return self
-
-    def tell(self, what: str, done: int, total: int) -> None:
-        self._bar.update(self._task, description=what, completed=done, total=total)
-        if not self._console.is_terminal:
-            self._console.print(f"[{done + 1}/{total}] {what}", highlight=False)
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()

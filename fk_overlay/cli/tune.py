@@ -1,0 +1,55 @@
+"""``fk-overlay tune``: kernel configurations for this card."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fk_overlay.cli.options import EngineName
+
+app = typer.Typer(help="Search kernel configurations on this machine's card: moe.", no_args_is_help=True)
+
+
+class LawName(StrEnum):
+    skewed = "skewed"
+    uniform = "uniform"
+
+
+@app.callback()
+def _only_groups() -> None:
+    """Keeps ``moe`` a name of its own while it is the only one."""
+
+
+@app.command()
+def moe(
+    shape: Annotated[str, typer.Option(help="Name of the mixture of experts, such as qwen3-30b-a3b.")],
+    out: Annotated[Path, typer.Option(help="Folder of the journals and of the files, one subfolder an engine.")],
+    engine: EngineName = "vllm",
+    tp: Annotated[int, typer.Option(help="Ranks that share a layer.", min=1)] = 1,
+    tokens: Annotated[str, typer.Option(help="Batch sizes: 1..8192 (powers of two) or 1,24,256.")] = "1..8192",
+    routing: Annotated[LawName, typer.Option(help="Law by which tokens choose experts.")] = LawName.skewed,
+    budget_s: Annotated[float | None, typer.Option(help="Seconds for the searches of this call.", min=1)] = None,
+    candidates: Annotated[int | None, typer.Option(help="Configurations tried for each batch size.", min=1)] = None,
+) -> None:
+    """Search configurations of the engine's fused experts. Call it again with the same --out to go on."""
+    from dataclasses import replace
+
+    from fk_overlay.cli.progress import Progress
+    from fk_overlay.tuning import run, shapes
+    from fk_overlay.tuning.here import layer_here, order_here
+    from fk_overlay.tuning.routing import Routing
+
+    sizes = run.parse_tokens(tokens)
+    layer = layer_here(engine, shapes.get(shape, tp), Routing(routing.value))
+    order = order_here(engine, layer, tp, sizes)
+    effort = replace(order.effort, candidates=candidates or order.effort.candidates)
+    order = replace(order, effort=effort, budget_s=budget_s or order.budget_s)
+    with Progress() as progress:
+        results = run.tune(order, layer.at, out, progress.tell)
+    for line in run.lines(results):
+        typer.echo(line)
+    typer.echo(order.written(out))
+    raise typer.Exit(4 if any(result["state"] == "unresolved" for result in results.values()) else 0)

@@ -1,0 +1,1 @@
+"""Searches kernel configurations that an engine reads from files, on the engine's own kernels."""

@@ -1,0 +1,179 @@
+"""A tuning from end to end: one search for each number of tokens, a journal, and the engine's file after each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fk_overlay.errors import UsageError
+from fk_overlay.tuning import files, roofline
+from fk_overlay.tuning.bench import Bench
+from fk_overlay.tuning.config import Config, Space
+from fk_overlay.tuning.halving import Effort, Outcome, Search, Slot
+from fk_overlay.tuning.journal import Journal
+from fk_overlay.tuning.routing import Routing, touched
+from fk_overlay.tuning.shapes import Experts
+
+Tell = Callable[[str, int, int], None]
+"""``tell(what, done, total)``; counts are numbers of tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to tune.
+
+    Attributes:
+        ranks: tensor parallelism; ``shape`` is one rank's part already.
+        tokens: batch sizes, each a search of its own.
+        facts: engine, engine_version, triton, gpu: what the figures hold for.
+        file: name of the file that the engine looks for.
+        triton: version to write into it, None where the engine cannot read that.
+        budget_s: seconds for all searches together; what one leaves over goes to those after it.
+    """
+
+    shape: Experts
+    ranks: int
+    tokens: tuple[int, ...]
+    facts: Mapping[str, str]
+    file: str
+    triton: str | None
+    routing: Routing = field(default_factory=Routing)
+    space: Space = field(default_factory=Space)
+    effort: Effort = field(default_factory=Effort)
+    budget_s: float = 480.0
+
+    @property
+    def key(self) -> dict[str, Any]:
+        said: dict[str, Any] = {**self.facts, "shape": asdict(self.shape), "ranks": self.ranks}
+        return said | {"routing": asdict(self.routing)}
+
+    def journal(self, out: Path) -> Path:
+        return out / "journal" / f"{self.facts['engine']}-{self.shape.name}-tp{self.ranks}"
+
+    def written(self, out: Path) -> Path:
+        return out / self.facts["engine"] / self.file
+
+
+def parse_tokens(text: str) -> tuple[int, ...]:
+    """``1..8192`` is every power of two between the two, both of them included; ``1,24,256`` is itself.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        first, dots, last = text.partition("..")
+        if not dots:
+            found = {int(part) for part in text.split(",")}
+        else:
+            low, high = int(first), int(last)
+            found = {low, high} | {1 << power for power in range(32) if low <= 1 << power <= high}
+            found = found if low <= high else set()
+    except ValueError:
+        found = set()
+    if not found or min(found) < 1:
+        raise UsageError(f"--tokens {text!r} names no batch sizes; write 1..8192 or 1,24,256")
+    return tuple(sorted(found))
+
+
+def tune(
+    order: Order,
+    bench_of: Callable[[int], Bench],
+    out: Path,
+    tell: Tell = lambda what, done, total: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[int, dict[str, Any]]:
+    """Search whatever the journal in ``out`` has not settled, and write the engine's file.
+
+    Args:
+        bench_of: the bench for a number of tokens.
+
+    Returns the result for each number of tokens, as the journal has it.
+
+    Raises:
+        RecordError: ``out`` holds figures for another card, engine, shape or routing.
+    """
+    with Journal(order.journal(out), order.key) as journal:
+        results = journal.results()
+        end = clock() + order.budget_s
+        pending = [tokens for tokens in order.tokens if tokens not in results]
+        for number, tokens in enumerate(pending):
+            begin = clock()
+            slot = Slot(clock, begin, (end - begin) / (len(pending) - number))
+            done = len(order.tokens) - len(pending) + number
+            results[tokens] = _settle(
+                order, tokens, bench_of(tokens), journal, slot, results, _teller(tell, tokens, done, len(order.tokens))
+            )
+            _write(order, results, out)
+    return dict(sorted(results.items()))
+
+
+def _settle(
+    order: Order,
+    tokens: int,
+    bench: Bench,
+    journal: Journal,
+    slot: Slot,
+    results: Mapping[int, Mapping[str, Any]],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    def log(kind: str, **values: Any) -> None:
+        journal.add(kind, tokens=tokens, **values)
+
+    candidates = _candidates(order, tokens, journal.unfit(tokens), results)
+    found = Search(bench, order.effort, slot, log, journal.known(tokens), tell).run(candidates)
+    result = {"tokens": tokens, **_said(found), **_floor(order, tokens, found)}
+    journal.add("result", **result)
+    return result
+
+
+def _candidates(
+    order: Order, tokens: int, unfit: set[Config], results: Mapping[int, Mapping[str, Any]]
+) -> Sequence[Config]:
+    """What won at the nearest batch sizes comes first: neighbours often agree, and the time may not reach further."""
+    tuned = sorted((abs(each - tokens), each) for each, result in results.items() if result["state"] == "tuned")
+    near = [Config.parse(results[each]["config"]) for _, each in tuned[:3]]
+    drawn = order.space.sample(order.shape, tokens, order.effort.candidates, order.routing.seed)
+    return [config for config in dict.fromkeys([*near, *drawn]) if config not in unfit]
+
+
+def _said(found: Outcome) -> dict[str, Any]:
+    ratio = found.ratio
+    interval = {"ratio": ratio.ratio, "low": ratio.low, "high": ratio.high} if ratio else {}
+    said = {"state": found.state, "config": found.config.engine(), "measured": found.measured, "reason": found.reason}
+    return {**said, **interval, "baseline_s": found.baseline_s if ratio else None}
+
+
+def _floor(order: Order, tokens: int, found: Outcome) -> dict[str, Any]:
+    """The roofline of the first draw, and how many times faster than the baseline it is."""
+    shape = order.shape
+    least = roofline.floor(shape, tokens, touched(order.routing.draw(tokens, shape.experts, shape.top_k)))
+    headroom = least.headroom(found.baseline_s) if found.ratio else None
+    return {"floor_s": least.seconds, "bound": least.bound, "headroom": headroom}
+
+
+def _write(order: Order, results: Mapping[int, Mapping[str, Any]], out: Path) -> None:
+    """Unresolved sizes are left out; the engine takes the nearest that is there."""
+    settled = {
+        tokens: Config.parse(result["config"]) for tokens, result in results.items() if result["state"] != "unresolved"
+    }
+    if settled:
+        files.write(order.written(out), settled, order.triton)
+
+
+def _teller(tell: Tell, tokens: int, done: int, total: int) -> Callable[[str], None]:
+    return lambda what: tell(f"{tokens} tokens: {what}", done, total)
+
+
+def lines(results: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each result: the baseline's time, the roofline, what was gained."""
+    for tokens, result in results.items():
+        floor = f"roofline {1e6 * result['floor_s']:.0f} us ({result['bound']})"
+        if result["baseline_s"] is None:
+            yield f"{tokens:6} tokens: {result['state']}: {result['reason']}; {floor}"
+            continue
+        gained = f"{1 / result['ratio']:.3f}x [{1 / result['high']:.3f}, {1 / result['low']:.3f}]"
+        before = f"{1e6 * result['baseline_s']:.0f} us, {floor}, at most {result['headroom']:.2f}x"
+        yield f"{tokens:6} tokens: {result['state']} {gained}; the baseline takes {before}"
