@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from fk_overlay.cli.options import RUNS, EngineName, ScenarioName
-from fk_overlay.cli.run import ModeName, Passes, Progress, Restarts, stop_cleanly
+from fk_overlay.cli.progress import Progress
+from fk_overlay.cli.run import ModeName, Passes, Restarts, stop_cleanly
 
 PackName = Annotated[str, typer.Argument(metavar="PACK", help="A pack's name, or its folder.")]
 ModeOption = Annotated[ModeName, typer.Option(help="How what holds is measured: launches of each arm, as in `run`.")]

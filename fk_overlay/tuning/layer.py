@@ -31,17 +31,19 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class Layer:
-    """Weights and kernels of one shape; :meth:`at` gives the bench for a number of tokens."""
+    """Weights and kernels of one shape; :meth:`at` gives the bench for a number of tokens. ``dtype`` names one of
+    torch's."""
 
     shape: Experts
     routing: Routing
     kernel: ExpertsKernel
     clock: Clock
     device: str = "cuda"
+    dtype: str = "bfloat16"
     _weights: tuple[Tensor, Tensor] | None = None
 
     def weights(self) -> tuple[Tensor, Tensor]:
-        """[experts, 2 N, hidden] and [experts, hidden, N] in bfloat16, drawn once."""
+        """[experts, 2 N, hidden] and [experts, hidden, N], drawn once."""
         if self._weights is None:
             shape = self.shape
             w1 = self.normal(shape.experts, 2 * shape.inter, shape.hidden)
@@ -61,7 +63,7 @@ class Layer:
     def normal(self, *size: int) -> Tensor:
         import torch
 
-        return torch.randn(size, device=self.device, dtype=torch.bfloat16)
+        return torch.randn(size, device=self.device, dtype=getattr(torch, self.dtype))
 
 
 @dataclass(slots=True)
