@@ -10,17 +10,12 @@ import typer
 
 from fk_overlay.cli.options import EngineName
 
-app = typer.Typer(help="Search kernel configurations on this machine's card: moe.", no_args_is_help=True)
+app = typer.Typer(help="Search kernel configurations on this machine's card: moe, pack.", no_args_is_help=True)
 
 
 class LawName(StrEnum):
     skewed = "skewed"
     uniform = "uniform"
-
-
-@app.callback()
-def _only_groups() -> None:
-    """Keeps ``moe`` a name of its own while it is the only one."""
 
 
 @app.command()
@@ -53,3 +48,16 @@ def moe(
         typer.echo(line)
     typer.echo(order.written(out))
     raise typer.Exit(4 if any(result["state"] == "unresolved" for result in results.values()) else 0)
+
+
+@app.command()
+def pack(
+    tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="Folder that was given to --out.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new pack; its name is the pack's.")],
+    engine: EngineName = "vllm",
+) -> None:
+    """Make a pack of what was tuned, bound to this card, engine and Triton, and lock it."""
+    from fk_overlay.cli.pack import lock
+    from fk_overlay.tuning import pack as making
+
+    lock(making.make(tuned, engine, folder))

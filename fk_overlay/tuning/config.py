@@ -78,8 +78,7 @@ class Space:
 
     def all(self, shape: Experts, tokens: int) -> Iterator[Config]:
         """Every configuration that fits the card and can matter for so many tokens."""
-        sizes = (self.block_m, self.block_n, self.block_k, self.group_m, self.warps, self.stages)
-        for config in itertools.starmap(Config, itertools.product(*sizes)):
+        for config in self._everything():
             if self.fits(config) and _matters(config, shape, tokens):
                 yield config
 
@@ -87,9 +86,19 @@ class Space:
         return config.shared_bytes <= self.shared_bytes and config.accumulators <= self.accumulators
 
     def sample(self, shape: Experts, tokens: int, count: int, seed: int) -> list[Config]:
-        """``count`` of them, spread over the space by chance; all if there are fewer."""
+        """``count`` of them, spread over the space by chance; all if there are fewer.
+
+        All batch sizes draw from one order, so that they meet the same configurations: compiling one takes longer than
+        measuring it.
+        """
         found = list(self.all(shape, tokens))
-        return random.Random(f"{seed} {shape.name} {shape.inter} {tokens}").sample(found, min(count, len(found)))
+        order = random.Random(f"{seed} {shape.name} {shape.inter}")
+        rank = {config: order.random() for config in self._everything()}
+        return sorted(found, key=rank.__getitem__)[:count]
+
+    def _everything(self) -> Iterator[Config]:
+        sizes = (self.block_m, self.block_n, self.block_k, self.group_m, self.warps, self.stages)
+        return itertools.starmap(Config, itertools.product(*sizes))
 
 
 def _matters(config: Config, shape: Experts, tokens: int) -> bool:

@@ -57,7 +57,7 @@ class Layer:
         shape = self.shape
         draws = tuple(self.routing.draw(tokens, shape.experts, shape.top_k, number) for number in range(DRAWS))
         share = torch.rand(tokens, shape.top_k, device=self.device)
-        ids = torch.from_numpy(draws[0]).to(self.device)
+        ids = torch.tensor(draws[0], device=self.device)  # a buffer of its own, whatever the device
         return LayerBench(self, draws, self.normal(tokens, shape.hidden), share / share.sum(1, keepdim=True), ids)
 
     def normal(self, *size: int) -> Tensor:

@@ -1,6 +1,7 @@
-"""Run as a program with ``SGLANG_USE_CPU_ENGINE=1``: which file SGLang's own functions name and read, on a card called as the first argument says.
+"""Run as a program with ``SGLANG_USE_CPU_ENGINE=1``: which file SGLang's own functions name and read.
 
-The second argument is the folder that SGLang is to look into. Prints JSON.
+The first argument is the name of the card that SGLang is to see, the second the folder that it is to look into. Prints
+JSON.
 """
 
 from __future__ import annotations

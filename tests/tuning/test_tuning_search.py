@@ -130,3 +130,8 @@ def test_the_sample_is_seeded() -> None:
     assert space.sample(QWEN, 256, 40, seed=1) == CANDIDATES
     assert space.sample(QWEN, 256, 40, seed=2) != CANDIDATES
     assert len(set(CANDIDATES)) == 40
+
+
+def test_batch_sizes_share_what_is_compiled() -> None:
+    near, far = (set(Space().sample(QWEN, tokens, 40, seed=1)) for tokens in (128, 64))
+    assert len(near & far) > 20
