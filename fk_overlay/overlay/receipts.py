@@ -6,8 +6,8 @@ ran, see :mod:`fk_overlay.overlay.counters`). :func:`collect` joins both into on
 pid, role, rank, world_size, engine, version, loaded, errors; once a model is loaded, strangers (engine symbols that are
 not the engine's own, see :mod:`fk_overlay.overlay.strangers`) and last_look (``offered`` or ``taken``); and per place
 task, target, seam, pack, pack_digest, baseline_body, aliases, instances, prepared, calls_eager, calls_traced,
-calls_captured, fallbacks, replays. A place of the tuning seam has ``files``, what the pack brings, and ``lookups``: file
-that the engine wanted -> whether the pack answered. A process without swaps gives one record with ``task`` None.
+calls_captured, fallbacks, replays. A place of the tuning seam has ``files``, what the pack brings, and ``lookups``:
+file that the engine wanted -> whether the pack answered. A process without swaps gives one record with ``task`` None.
 """
 
 from __future__ import annotations

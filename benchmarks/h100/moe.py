@@ -1,14 +1,15 @@
 """Tunes and judges the fused experts of Qwen3-30B-A3B on one H100, in steps that each end within ten minutes.
 
-    python benchmarks/h100_moe.py tune 128,256,512      # then the other batch sizes of TOKENS, in groups
-    python benchmarks/h100_moe.py pack                  # a pack of the tuned files, as often as there are more
-    python benchmarks/h100_moe.py profile               # profile of the engine as it is, and with the packs
-    python benchmarks/h100_moe.py judge batch           # again until it ends by itself: 256 at once, and one alone
-    python benchmarks/h100_moe.py judge prefill         # 4096 tokens in, 16 out
-    python benchmarks/h100_moe.py judge serve           # HTTP server; open loop at 70 % of saturation
+    python benchmarks/h100/moe.py tune 128,256,512      # then the other batch sizes of TOKENS, in groups
+    python benchmarks/h100/moe.py pack                  # a pack of the tuned files, as often as there are more
+    python benchmarks/h100/moe.py profile               # profile of the engine as it is, and with the packs
+    python benchmarks/h100/moe.py judge batch           # again until it ends by itself: 256 at once, and one alone
+    python benchmarks/h100/moe.py judge prefill         # 4096 tokens in, 16 out
+    python benchmarks/h100/moe.py judge serve           # HTTP server; open loop at 70 % of saturation
 
-Every step goes on where it stopped, from ``reports/runs/h100-moe``, which is copied to ``$OUT`` if that is set. To go
-on elsewhere, put the copy back there. Needs fk-overlay, vLLM and one H100; on anything else the packs refuse to run.
+Every step goes on where it stopped, from ``reports/runs/h100-moe``, which is packed into ``$OUT/h100-moe.tar.xz`` if OUT
+is set. To go on elsewhere, unpack that there. Needs fk-overlay, vLLM and one H100; on anything else the packs refuse to
+run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,10 +87,11 @@ STEPS: dict[str, Callable[..., int]] = {"tune": tune, "pack": pack, "judge": jud
 
 
 def keep() -> None:
-    """Copy what is worth keeping: everything but compile caches."""
+    """Pack what is worth keeping: everything but compile caches."""
     out = os.environ.get("OUT")
     if out and STATE.is_dir():
-        shutil.copytree(STATE, Path(out) / "h100-moe", dirs_exist_ok=True, ignore=shutil.ignore_patterns("cache*"))
+        with tarfile.open(Path(out) / "h100-moe.tar.xz", "w:xz") as archive:
+            archive.add(STATE, "h100-moe", filter=lambda each: None if "/cache" in each.name else each)
 
 
 def main() -> None:
