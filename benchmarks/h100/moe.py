@@ -7,7 +7,7 @@
     python benchmarks/h100/moe.py judge prefill         # 4096 tokens in, 16 out
     python benchmarks/h100/moe.py judge serve           # HTTP server; open loop at 70 % of saturation
 
-Every step goes on where it stopped, from ``reports/runs/h100-moe``, which is packed into ``$OUT/h100-moe.tar.xz`` if OUT
+Every step goes on where it stopped, from ``reports/runs/h100-moe``, which ``$OUT/h100-moe.tar.xz`` gets a copy of if OUT
 is set. To go on elsewhere, unpack that there. Needs fk-overlay, vLLM and one H100; on anything else the packs refuse to
 run.
 """
