@@ -139,3 +139,4 @@ class ArmProcess:
 
     def stop(self) -> None:
         self.process.stop()
+        Path(self._order.outbox).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fk_overlay.bench.inputs import Inputs, Made, Ticket
 from fk_overlay.bench.subject import inputs_of
 from fk_overlay.capture import store
-from fk_overlay.capture.values import stand_in
+from fk_overlay.capture.values import Values, stand_in
 from fk_overlay.core import Case, Cost, Task
 from fk_overlay.integrity.calls import changed, named, results_of
 from fk_overlay.integrity.oracle import Oracle, load_oracle
@@ -40,8 +40,8 @@ class Expected:
         self._built: dict[str, Any] = {}
         self._tensors: dict[str, Tensor] = {}
         self._values = case.values(snapshot, device=device, build=self._build)
-        self.inputs: Inputs = inputs_of(case, snapshot, self._values, task, self.oracle)
-        self._module = _double(self._values.module)
+        self._precise = _with_precise_modules(self._values, list(self._built.values()))
+        self.inputs: Inputs = inputs_of(case, snapshot, self._precise, task, self.oracle)
 
     @property
     def weights(self) -> dict[str, str]:
@@ -74,13 +74,21 @@ class Expected:
             return results
 
     def restated(self, made: Made) -> Case:
-        return self.oracle.restated(self.case.engine, Case(self._module, made.args, made.kwargs))
+        return self.oracle.restated(self.case.engine, Case(self._precise.module, made.args, made.kwargs))
 
     def _build(self, recipe: Any, tensors: Any) -> Any:
         name = next(name for name, known in self.case.modules.items() if known is recipe)
         self._tensors.update({f"{name}/{path}": tensor for path, tensor in tensors.items()})
         self._built[name] = stand_in(recipe, tensors)
         return self._built[name]
+
+
+def _with_precise_modules(values: Values, modules: list[Any]) -> Values:
+    """The same call with its modules in float64, converted once and not for every call."""
+    precise = {id(module): _double(module) for module in modules}
+    args = tuple(precise.get(id(value), value) for value in values.args)
+    kwargs = {name: precise.get(id(value), value) for name, value in values.kwargs.items()}
+    return replace(values, module=precise.get(id(values.module)), args=args, kwargs=kwargs)
 
 
 def _double(value: Any) -> Any:

@@ -55,7 +55,8 @@ class Trial:
     @property
     def device(self) -> str:
         named = (part.device for each in (*self.case.signature, *self.case.results) for _, part in each.walk())
-        return next((device for device in named if device), "cpu")
+        found = next((device for device in named if device), "cpu")
+        return "cuda:0" if found.startswith("cuda") else found
 
     @property
     def dtype(self) -> str:
@@ -111,6 +112,9 @@ class Trial:
         arms = {name: self._started(stack, name, expected) for name in self._random.sample(ARMS, len(ARMS))}
         before, placed = self._asked(arms, "open"), self._asked(arms, "place")
         self.facts["clock"] = str(placed[BASELINE].get("clock", ""))
+        held = placed[BASELINE].get("weights", {})
+        recorded = expected.weights.items()
+        self.facts["repacked"] = sorted(name for name, content in recorded if held.get(name, content) != content)
         rows = expected.inputs.rows if self.design.mode != "graph" else 0
         evidence.sittings.append(len(evidence.times[CANDIDATE].claimed))
         warm = [self._pair(arms, first=number == 0) for number in range(self.design.warm_up)]

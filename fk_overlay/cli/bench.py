@@ -34,6 +34,7 @@ Cases = Annotated[Path | None, typer.Option(help="Folder of a capture. Default: 
 Mode = Annotated[ModeName, typer.Option(help="How calls are made. graph: CUDA graphs, on a GPU only.")]
 Rounds = Annotated[int, typer.Option(help="Rounds: what the interval is taken over.", min=2)]
 Iterations = Annotated[int, typer.Option(help="Timed calls of each arm in a round.", min=1)]
+Processes = Annotated[int, typer.Option(help="Pairs of fresh processes that the rounds are spread over.", min=1)]
 Out = Annotated[Path | None, typer.Option(help=f"Folder of the record. Default: a new one in {BENCHES}.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on with the bench in this folder.")]
 Written = Annotated[Path | None, typer.Option("--json", help="Also write the verdicts as JSON to this file.")]
@@ -48,6 +49,7 @@ def bench(
     mode: Mode = ModeName.eager,
     rounds: Rounds = DEFAULT.rounds,
     iterations: Iterations = DEFAULT.iterations,
+    processes: Processes = DEFAULT.processes,
     out: Out = None,
     resume: Resume = None,
     json: Written = None,
@@ -68,7 +70,7 @@ def bench(
         raise UsageError("give either --patch PACK or --selftest")
     get_engine(engine).version()
     tasks = catalog.tasks()
-    design = replace(DEFAULT, mode=mode.value, rounds=rounds, iterations=iterations)
+    design = replace(DEFAULT, mode=mode.value, rounds=rounds, iterations=iterations, processes=processes)
     folder = resume or out or BENCHES / f"{time.strftime('%Y%m%d-%H%M%S')}-bench-{Path(patch).name or 'selftest'}"
     with Bench(Place.of(engine), tasks) as opened:
         pack = opened.frozen(catalog.pack(patch)) if patch else None

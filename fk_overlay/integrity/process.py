@@ -38,6 +38,17 @@ GUARDED: Mapping[str, tuple[str, ...]] = {
     "torch.Tensor": ("copy_", "clone", "cpu", "to", "data_ptr", "set_", "fill_", "untyped_storage", "__eq__"),
 }
 """Modules and classes, and their functions that timing and comparing rest on."""
+FLAGS: Mapping[str, tuple[str, ...]] = {
+    "cuda.matmul": (
+        "allow_tf32",
+        "fp32_precision",
+        "allow_bf16_reduced_precision_reduction",
+        "allow_fp16_reduced_precision_reduction",
+    ),
+    "cudnn": ("enabled", "allow_tf32", "deterministic", "benchmark"),
+    "mkldnn": ("enabled",),
+}
+"""Of torch's backends."""
 OURS = ("bench.calling", "bench.inputs", "bench.returned", "bench.channel", "bench.worker", "integrity.process")
 """Our own modules in an arm's process; all their functions are guarded."""
 NETWORK = frozenset({"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo"})
@@ -69,28 +80,32 @@ def flags() -> dict[str, str]:
     """Settings of torch and of Python that change what is computed, or how fast."""
     import torch
 
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    return {
+    backends = {
+        "cuda.matmul": torch.backends.cuda.matmul,
+        "cudnn": torch.backends.cudnn,
+        "mkldnn": torch.backends.mkldnn,
+    }
+    found = {f"{name}.{flag}": _flag(backends[name], flag) for name, names in FLAGS.items() for flag in names}
+    return found | {
         "default dtype": str(torch.get_default_dtype()),
         "float32 matmul precision": torch.get_float32_matmul_precision(),
-        "cuda.matmul.allow_tf32": str(matmul.allow_tf32),
-        "cuda.matmul.allow_bf16_reduced_precision_reduction": str(matmul.allow_bf16_reduced_precision_reduction),
-        "cuda.matmul.allow_fp16_reduced_precision_reduction": str(matmul.allow_fp16_reduced_precision_reduction),
-        "cudnn.allow_tf32": str(cudnn.allow_tf32),
-        "cudnn.deterministic": str(cudnn.deterministic),
-        "cudnn.benchmark": str(cudnn.benchmark),
-        "cudnn.enabled": str(cudnn.enabled),
-        "mkldnn.enabled": str(torch.backends.mkldnn.enabled),
         "deterministic algorithms": str(torch.are_deterministic_algorithms_enabled()),
         "threads": str(torch.get_num_threads()),
         "grad enabled": str(torch.is_grad_enabled()),
         "denormals flushed": str(bool((torch.tensor([1e-310], dtype=torch.float64) / 2 == 0).item())),
-        "sys.flags": str(sys.flags),
         "switch interval": str(sys.getswitchinterval()),
         "affinity": str(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else "",
         "profiler": str(sys.getprofile()),
         "tracer": str(sys.gettrace()),
     }
+
+
+def _flag(backend: Any, name: str) -> str:
+    """torch refuses to tell some flags once others have been set by their newer names; that is a state too."""
+    try:
+        return str(getattr(backend, name, "none"))
+    except RuntimeError as error:
+        return f"not told: {error}"
 
 
 def watch(tell: Callable[[str], None]) -> None:

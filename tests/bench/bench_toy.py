@@ -209,18 +209,23 @@ class Recorded:
         return keeping.store(keeping.take(call, 0, lambda path: True, Room.of(1 << 26)), self._tensors)
 
 
-def record(root: Path, folder: Path) -> Path:
+def record(root: Path, folder: Path, device: str = "cpu") -> Path:
     """Two calls of the norm, one of each function."""
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, device=device)
+
     with imported(root) as engine:
         remember_constructor(engine.Norm)
-        norm = engine.Norm(64)
-        norm.weight.data = torch.rand(64) + 0.5
+        norm = engine.Norm(64).to(device)
+        norm.weight.data = torch.rand(64, device=device) + 0.5
         made = Recorded(folder)
-        made.call("norm", norm.forward_native, norm, x=torch.randn(9, 64))
-        made.call("norm", norm.forward_native, norm, x=torch.randn(9, 64), residual=torch.randn(9, 64))
-        made.call("scaled", engine.scaled, x=torch.randn(100, 100), by=1.5)
-        made.call("keep", engine.keep, cache=torch.randn(50, 16), x=torch.randn(7, 16), slots=torch.randperm(50)[:7])
-        made.call("logs", engine.logs, x=torch.randn(20, 50))
+        made.call("norm", norm.forward_native, norm, x=normal(9, 64))
+        made.call("norm", norm.forward_native, norm, x=normal(9, 64), residual=normal(9, 64))
+        made.call("scaled", engine.scaled, x=normal(100, 100), by=1.5)
+        slots = torch.randperm(50)[:7].to(device)
+        made.call("keep", engine.keep, cache=normal(50, 16), x=normal(7, 16), slots=slots)
+        made.call("logs", engine.logs, x=normal(20, 50))
         return made.write()
 
 
@@ -267,11 +272,11 @@ class ToyBench:
 
 
 @contextmanager
-def opened(root: Path) -> Iterator[ToyBench]:
-    """A toy bench in a folder."""
+def opened(root: Path, device: str = "cpu") -> Iterator[ToyBench]:
+    """A toy bench in a folder, its cases recorded on a device."""
     torch.set_num_threads(1)
     write_engine(root)
-    found = store.read(record(root, root / "capture"))
+    found = store.read(record(root, root / "capture", device))
     tasks = {name: catalog.load_task(root / "tasks" / "L1" / name / "task.toml") for name in TOYS}
     path = f"{root}:{HERE.parents[1]}:{HERE}"
     sys.path.insert(0, str(root))

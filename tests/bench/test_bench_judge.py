@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from bench_toy import QUICK, ToyBench
 
@@ -37,3 +39,13 @@ def test_the_baseline_against_itself_passes(toy: ToyBench, case: str) -> None:
 def test_an_honest_kernel_passes(toy: ToyBench, case: str, source: str) -> None:
     verdict = toy.judge(source, case)
     assert (verdict.state, verdict.guard) == ("passed", ""), verdict.reasons
+
+
+def test_nothing_is_left_behind(toy: ToyBench) -> None:
+    """No descriptor in the judging process, no outbox, no process."""
+    toy.judge(None)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        toy.judge(None)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    assert not list((toy.bench._shared or toy.bench.folder).rglob("*.outbox"))

@@ -162,6 +162,7 @@ def test_weights_are_those_of_the_capture_in_both_arms(toy: ToyBench) -> None:
     verdict = toy.judge(None)
     assert verdict.state == "passed"
     assert verdict.undecided == 0
+    assert verdict.facts["repacked"] == []
 
 
 def test_arms_take_turns_in_random_order_and_rounds_are_the_replicates(toy: ToyBench) -> None:

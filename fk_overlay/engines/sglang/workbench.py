@@ -64,7 +64,10 @@ def _opened(folder: Path, dtype: str) -> Iterator[None]:
     wanted = {} if names() else CPU_ARGUMENTS
     arguments = ServerArgs(model_path=str(folder / "model"), skip_tokenizer_init=True, **wanted)
     runtime_context.publish(arguments, role="scheduler")
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "nccl"
+        torch.cuda.set_device(0)
     parallel_state.init_distributed_environment(1, 0, f"file://{folder}/rendezvous", 0, backend=backend)
     parallel_state.initialize_model_parallel(1)
     model = _ModelFacts(config, config.hidden_size, getattr(torch, dtype))

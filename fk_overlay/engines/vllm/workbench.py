@@ -71,7 +71,10 @@ def _opened(folder: Path, dtype: str) -> Iterator[None]:
 
     torch.set_default_dtype(getattr(torch, dtype))
     config = VllmConfig(compilation_config=CompilationConfig(mode=0, custom_ops=["all"]))
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "nccl"
+        torch.cuda.set_device(0)
     with set_current_vllm_config(config):
         parallel_state.init_distributed_environment(1, 0, f"file://{folder}/rendezvous", 0, backend=backend)
         parallel_state.initialize_model_parallel(1)
