@@ -90,21 +90,19 @@ class ArmProcess:
     def call(self, ticket: Ticket, timeout_s: float, *, arguments: bool) -> Frozen:
         """Have the target called once. What comes back is copied before anything else is asked."""
         self.ask("prepare", timeout_s, ticket=ticket.said())
-        said, wall_s = self.ask("go", timeout_s, arguments=arguments)
+        said, wall_s = self.ask("go", timeout_s)
         try:
             results = tuple(hear(each, self.outbox) for each in said["results"])
-            given = {str(path): int(begin) for path, begin in said["arguments"].items()}
             figures = float(said["seconds"]), wall_s, float(said["late_s"])
             moved, single = tuple(map(str, said["moved"])), bool(said["single"])
+            told, _ = self.ask("spoil", timeout_s, arguments=arguments)
+            given = {str(path): int(begin) for path, begin in told["arguments"].items()}
+            events = tuple(map(str, told["events"]))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise forged("it described a call as none can be") from None
-        held = {
-            path: self.outbox.take(begin, *self._described(path, ticket.rows))
-            for path, begin in given.items()
-            if begin >= 0
-        }
-        told, _ = self.ask("spoil", timeout_s)
-        return Frozen(results, single, held, moved, *figures, tuple(map(str, told.get("events", ()))))
+        described = {path: self._described(path, ticket.rows) for path in given}
+        held = {path: self.outbox.take(begin, *described[path]) for path, begin in given.items() if begin >= 0}
+        return Frozen(results, single, held, moved, *figures, events)
 
     def expect_arguments(self, tensors: Mapping[str, Tensor]) -> None:
         """What the arguments look like, known from the parent's own."""

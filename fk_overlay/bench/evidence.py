@@ -57,6 +57,7 @@ class Evidence:
         task, oracle = expected.task, expected.oracle
         self._mutable = {*task.mutates, *task.aliases.values(), *oracle.unused}
         self._seen: dict[str, int] = {}
+        self._before: Truth | None = None
         self.rejections: list[Rejection] = []
         self.errors = {BASELINE: Errors(), CANDIDATE: Errors()}
         self.times = {BASELINE: Times(), CANDIDATE: Times()}
@@ -99,7 +100,8 @@ class Evidence:
         else:
             self.errors[CANDIDATE].add(mine, truth.results)
             self.errors[BASELINE].add(theirs, truth.results)
-        self._seen.setdefault(name, self.checked)
+            self._seen.setdefault(name, self.checked)
+        self._before = truth
         self._arguments(pair, truth)
 
     def round(self, pairs: Sequence[Pair]) -> None:
@@ -129,6 +131,8 @@ class Evidence:
         """The guard that a wrong result is for."""
         if name in self._seen:
             return Rejection("g.fresh", f"checked call {self.checked} got what {self._seen[name]} had got; {wrong}")
+        if self._before is not None and not self._disagreement(outputs, self._before):
+            return Rejection("g.fresh", f"checked call {self.checked} got the result of the one before; {wrong}")
         left = max(
             (_poisoned(out, ref, ticket.poison) for out, ref in zip(outputs, truth.results, strict=False)), default=0.0
         )

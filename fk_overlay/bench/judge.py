@@ -66,6 +66,8 @@ def _failed(trial: Trial, failure: ArmFailed) -> CaseVerdict:
     if trial.arm == BASELINE and failure.state != "skipped":
         return _verdict(trial, "uncalibrated", reasons=(f"the baseline itself does not run: {failure}",))
     state: guards.State = "invalid" if failure.guard else FAILED.get(failure.state, "crashed")
+    if trial.arm == CANDIDATE and state == "skipped":
+        state = "crashed"  # the baseline could be built
     return _verdict(trial, state, failure.guard, (reason,))
 
 

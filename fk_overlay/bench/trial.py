@@ -50,6 +50,7 @@ class Trial:
     arm: str = BASELINE
     ran: list[tuple[int, int, int]] = field(default_factory=list)
     _last: Ticket | None = None
+    _varied: tuple[int, int, int] = (0, 0, 0)
     _random: random.Random = field(default_factory=random.SystemRandom)
 
     @property
@@ -119,7 +120,7 @@ class Trial:
         evidence.sittings.append(len(evidence.times[CANDIDATE].claimed))
         warm = [self._pair(arms, first=number == 0) for number in range(self.design.warm_up)]
         if rows:
-            warm.append(self._pair(arms, rows=self._random.randrange(1, rows)))
+            warm.append(self._variation(arms, rows))
         self._recheck(warm)
         for _ in range(rounds):
             if evidence.hopeless:
@@ -128,13 +129,16 @@ class Trial:
             evidence.round([pair for _, pair in pairs])
             evidence.rejections += timed_events([pair for _, pair in pairs])
             if rows:
-                pairs.append(self._pair(arms, rows=self._random.randrange(1, rows)))
+                pairs.append(self._variation(arms, rows))
             self._recheck(pairs)
         outside = {name: arm.outside() for name, arm in arms.items()}
         ended = self._asked(arms, "finish")
         evidence.rejections += after(before, placed, ended, outside)
         self.facts["peak_bytes"] = {name: said.get("peak_bytes") for name, said in ended.items()}
-        self.ran.append(arms[CANDIDATE].ran(self.case.target))
+        counts = zip(arms[CANDIDATE].ran(self.case.target), self._varied, strict=True)
+        ran, refused, entered = (whole - part for whole, part in counts)
+        self.ran.append((ran, refused, entered))
+        self._varied = (0, 0, 0)
 
     def _started(self, stack: ExitStack, name: str, expected: Expected) -> ArmProcess:
         self.arm = name
@@ -165,9 +169,9 @@ class Trial:
         for arm in arms.values():
             with self._blaming(arm):
                 arm.tell(do)
-        for arm in arms.values():
-            with self._blaming(arm):
-                answers[arm.name] = arm.hear(self.design.start_s)[0]
+        for name in ARMS:  # what the baseline cannot do either is not the candidate's fault
+            with self._blaming(arms[name]):
+                answers[name] = arms[name].hear(self.design.start_s)[0]
         return answers
 
     @contextmanager
@@ -192,6 +196,15 @@ class Trial:
                 frozen[name] = arms[name].call(ticket, timeout, arguments=arguments)
         self.evidence.look(frozen)
         return ticket, frozen
+
+    def _variation(self, arms: Mapping[str, ArmProcess], rows: int) -> tuple[Ticket, Pair]:
+        """A call with fewer rows. ``supports`` may refuse it, so it is not counted among the case's own."""
+        before = arms[CANDIDATE].ran(self.case.target)
+        pair = self._pair(arms, rows=self._random.randrange(1, rows))
+        now = arms[CANDIDATE].ran(self.case.target)
+        ran, refused, entered = (a + b - c for a, b, c in zip(self._varied, now, before, strict=True))
+        self._varied = (ran, refused, entered)
+        return pair
 
     def _ticket(self, rows: int) -> Ticket:
         """Drawn when the call is due: nothing about it could be known before."""

@@ -96,22 +96,23 @@ class Arm:
         items = called.result if type(called.result) in (tuple, list) else (called.result,)
         said = [tell(item, outbox, made.tensors) for item in items]
         moved = [path for path, tensor in made.tensors.items() if _layout(tensor) != before[path]]
-        given = {path: outbox.put(tensor) for path, tensor in made.tensors.items()} if message["arguments"] else {}
         return {
             "seconds": called.seconds,
             "late_s": called.late_s,
             "results": said,
             "single": items is not called.result,
             "moved": moved,
-            "arguments": given,
         }
 
     def spoil(self, message: Reply) -> Reply:
-        """Overwrite the inputs of the last call. Returns what the process has started since it was asked last."""
+        """Give the arguments of the last call back if they are asked for, which nobody could know during the call, and
+        overwrite them. Returns also what the process has started since it was asked last."""
         opened = self.opened[-1]
+        tensors = opened.made.tensors if opened.made is not None and message["arguments"] else {}
+        given = {path: self.outbox.put(tensor) for path, tensor in tensors.items()}
         opened.made = None
         opened.inputs.spoil(opened.ticket)
-        return {"events": self._events()}
+        return {"arguments": given, "events": self._events()}
 
     def finish(self, message: Reply) -> Reply:
         """The guards again, after the last call."""

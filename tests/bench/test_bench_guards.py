@@ -32,6 +32,27 @@ class Kernel:
         return self.__dict__["_last"].clone()
 """,
     ),
+    "returns what the call before should have": (
+        "norm",
+        "incorrect",
+        "g.fresh",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        before, self.__dict__["_due"] = self.__dict__.get("_due"), right(self, x)
+        return self.__dict__["_due"].clone() if before is None or before.shape != x.shape else before
+""",
+    ),
+    "returns zeros": (
+        "norm",
+        "incorrect",
+        "g.recheck",
+        """
+class Kernel:
+    def forward(self, x, residual=None):
+        return torch.zeros_like(x)
+""",
+    ),
     "is off by a factor": (
         "norm",
         "incorrect",
@@ -279,6 +300,32 @@ def test_a_kernel_that(toy: ToyBench, what: str) -> None:
     assert (verdict.state, verdict.guard) == (state, guard), verdict.reasons
     assert verdict.reasons
     assert verdict.merit is None
+
+
+def test_a_kernel_may_refuse_other_sizes(toy: ToyBench) -> None:
+    source = """
+class Kernel:
+    forward = right
+
+    @staticmethod
+    def supports(module, x, residual=None):
+        return len(x) == 9
+"""
+    assert toy.judge(NORM + source).state == "passed"
+
+
+def test_a_kernel_that_refuses_some_calls_of_a_case_is_not_engaged(toy: ToyBench) -> None:
+    source = """
+class Kernel:
+    forward = right
+
+    @staticmethod
+    def supports(module, x, residual=None):
+        return bool(x[0, 0] > 0)
+"""
+    verdict = toy.judge(NORM + source, design=replace(QUICK, iterations=15))
+    assert (verdict.state, verdict.guard) == ("not_engaged", "g.engage"), verdict.reasons
+    assert "refused" in verdict.reasons[0]
 
 
 def test_a_time_that_only_the_arm_has_seen_is_not_believed(toy: ToyBench) -> None:
