@@ -2,14 +2,15 @@
 written elsewhere.
 
 A patch may replace what its task names and nothing else. What it sets beyond that (a scheduler's method, the sampler, a
-metric) is found by looking at where the code of everything in the engine's loaded modules comes from. Code that a patch
-makes from a text has no file and cannot be told from what engines make themselves; the comparison with the baseline's
-process does that.
+metric) is found by looking at where the code of everything in the engine's loaded modules comes from. Code that is made
+from a text has no file; it counts as a pack's where it sees the globals of a pack, or of nobody. What engines make that
+way themselves is in the baseline's process too, with which the candidate's is compared.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 OWN = str(Path(__file__).parents[1])
+PACKS = "fk_pack_"
+"""How packs are called as modules (:func:`fk_overlay.overlay.loader.package_name`)."""
 TEXT = "<"
-"""Code that was made from a text has a file name that begins like this: ``<string>``, ``<eetup>``."""
+"""Code that was made from a text has a file name that begins like this, such as ``<string>``."""
 
 
 def strangers(engine: str, packs: Iterable[Path], placed: Iterable[str]) -> list[str]:
@@ -34,7 +37,7 @@ def strangers(engine: str, packs: Iterable[Path], placed: Iterable[str]) -> list
     found = {
         f"{module}:{name}"
         for module, name, value in _held(engine)
-        if f"{module}:{name}" not in allowed and _foreign(value, folders)
+        if f"{module}:{name}" not in allowed and _foreign(name, value, folders)
     }
     return sorted(found)
 
@@ -50,12 +53,12 @@ def _held(engine: str) -> Iterator[tuple[str, str, Any]]:
                 yield from ((module_name, f"{name}.{member}", held) for member, held in list(vars(value).items()))
 
 
-def _foreign(value: Any, folders: tuple[str, ...]) -> bool:
+def _foreign(name: str, value: Any, folders: tuple[str, ...]) -> bool:
     code_file = _file(value)
     if code_file is None or code_file.startswith(OWN):
         return False
-    generated = code_file.startswith(TEXT) and not _name(value).startswith("__")
-    return generated or code_file.startswith(folders)
+    made_from_text = code_file.startswith(TEXT) and not name.rpartition(".")[2].startswith("__")
+    return code_file.startswith(folders) or (made_from_text and _home(value).startswith(PACKS))
 
 
 def _file(value: Any) -> str | None:
@@ -73,5 +76,8 @@ def _file(value: Any) -> str | None:
     return getattr(home, "__file__", None)
 
 
-def _name(value: Any) -> str:
-    return str(getattr(value, "__name__", ""))
+def _home(value: Any) -> str:
+    """Name of the module whose globals a function sees; that of packs where it has none, as code run in a bare
+    dictionary has."""
+    function = inspect.unwrap(value.__func__) if isinstance(value, staticmethod | classmethod | MethodType) else value
+    return str(getattr(function, "__globals__", {}).get("__name__", PACKS))

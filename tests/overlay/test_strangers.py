@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
+from abc import abstractmethod
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -84,9 +86,18 @@ def test_a_body_that_was_exchanged_is_found(engine: Any, patch: Any, tmp_path: P
     assert seen(tmp_path) == [f"{ENGINE}:sample"]
 
 
-def test_code_made_from_a_text_is_found(engine: Any, tmp_path: Path) -> None:
-    exec("def sample(): return 5", vars(engine))
+@pytest.mark.parametrize("seen_globals", [{}, {"__name__": "fk_pack_strange"}])
+def test_code_that_a_pack_made_from_a_text_is_found(engine: Any, tmp_path: Path, seen_globals: dict[str, Any]) -> None:
+    exec("def sample(): return 5", seen_globals)
+    engine.sample = seen_globals["sample"]
     assert seen(tmp_path) == [f"{ENGINE}:sample"]
+
+
+def test_what_an_engine_makes_itself_is_no_stranger(engine: Any, tmp_path: Path) -> None:
+    engine.Pair = namedtuple("Pair", "left right")
+    engine.abstractmethod = abstractmethod
+    exec("def made(): return 5", vars(engine))
+    assert seen(tmp_path) == []
 
 
 def test_what_the_overlay_placed_is_no_stranger(engine: Any, patch: Any, tmp_path: Path) -> None:
