@@ -15,6 +15,8 @@ from fk_overlay.report.wording import DASH, number, percent, share
 NAME = "profile"
 FORMAT = 1
 HEAD = ("task", "level", "calls", "own ms", "total ms", "share", "of roof", "at most")
+LOG_WIDTH = 160
+"""Columns where nobody sees the end of a line: in a file or a pipe."""
 HEAD_AFTER = ("after ms", "change")
 HEAD_PARTS = ("task", "operator or kernel", "calls", "ms")
 
@@ -48,10 +50,12 @@ def show(found: Profile, written: Sequence[Path]) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, LOG_WIDTH)
     for title, each in _views(found):
         drawn = Table(title=title, title_justify="left", box=None, padding=(0, 3, 0, 0), header_style="dim")
         for position, name in enumerate(head(each)):
-            drawn.add_column(name, justify="left" if position < 2 else "right")
+            drawn.add_column(name, justify="left" if position < 2 else "right", no_wrap=position < 2)
         for row in rows(each):
             drawn.add_row(*map(Text, row))
         console.print(drawn)
@@ -118,4 +122,5 @@ def _part(task: str, part: Part) -> Sequence[str]:
 
 def _overhead(found: Profile) -> str:
     slower = ", ".join(f"{arm} {times:.2f}x" for arm, times in found.overhead.items())
-    return f"Under the profiler the load took: {slower} the time it takes without"
+    once = " Before and after are one launch each, which is no verdict: fk-overlay run gives one." if found.pack else ""
+    return f"Under the profiler the load took: {slower} the time it takes without.{once}"
