@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fk_overlay.integrity.roofline import PEAKS
 from fk_overlay.tuning.shapes import BYTES, Experts
+
+REACHED_BANDWIDTH, REACHED_FLOPS = 0.9, 0.8
+"""Shares of the data sheet that the simplest code reaches: a large copy 3.0 of 3.35 TB/s on an H100 SXM and 4.3 of
+4.8 TB/s on an H200, a product of bfloat16 matrices of 8192 about 790 of 989 TFLOP/s on both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """What the card gives.
+    """What a card gives: bytes a second, and operations a second in dense bfloat16."""
 
-    Attributes:
-        bandwidth: bytes a second. 3.35 TB/s is the data sheet of the H100 SXM; 3.0 TB/s is what a large copy reached.
-        flops: dense bfloat16, as a large matrix product reached it on an H100 SXM (the data sheet says 989 TFLOP/s).
-    """
+    bandwidth: float
+    flops: float
 
-    bandwidth: float = 3.0e12
-    flops: float = 790e12
+    @classmethod
+    def reachable(cls, gpu: str) -> Peaks | None:
+        """Of the card that the driver calls ``gpu``; None for one that is not known."""
+        sheet = PEAKS.get(gpu)
+        if sheet is None:
+            return None
+        return cls(REACHED_BANDWIDTH * sheet.bytes_s, REACHED_FLOPS * sheet.flops_s["bfloat16"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,12 @@ class Floor:
         return measured_s / self.seconds
 
 
-def floor(shape: Experts, tokens: int, touched: int, peaks: Peaks | None = None) -> Floor:
+def floor(shape: Experts, tokens: int, touched: int, peaks: Peaks) -> Floor:
     """The least time for ``tokens`` tokens of which the experts ``touched`` in number are needed.
 
     Raises:
         ValueError: so many tokens cannot touch so many experts.
     """
-    peaks = peaks or Peaks()
     if not (tokens > 0 and shape.top_k <= touched <= min(shape.experts, tokens * shape.top_k)):
         raise ValueError(f"{tokens} tokens with {shape.top_k} of {shape.experts} experts each cannot touch {touched}")
     weights = touched * shape.expert_bytes

@@ -147,9 +147,13 @@ def _said(found: Outcome) -> dict[str, Any]:
 
 
 def _floor(order: Order, tokens: int, found: Outcome) -> dict[str, Any]:
-    """The roofline of the first draw, and how many times faster than the baseline it is."""
-    shape = order.shape
-    least = roofline.floor(shape, tokens, touched(order.routing.draw(tokens, shape.experts, shape.top_k)))
+    """The roofline of the first draw, and how many times faster than the baseline it is; None where the card's peaks
+    are not known, or nothing was measured."""
+    shape, peaks = order.shape, roofline.Peaks.reachable(order.facts["gpu"])
+    if peaks is None:
+        return {"floor_s": None, "bound": None, "headroom": None}
+    ids = order.routing.draw(tokens, shape.experts, shape.top_k)
+    least = roofline.floor(shape, tokens, touched(ids), peaks)
     headroom = least.headroom(found.baseline_s) if found.ratio else None
     return {"floor_s": least.seconds, "bound": least.bound, "headroom": headroom}
 
@@ -168,12 +172,20 @@ def _teller(tell: Tell, tokens: int, done: int, total: int) -> Callable[[str], N
 
 
 def lines(results: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each result: the baseline's time, the roofline, what was gained."""
+    """A line for each result: what was gained, the baseline's time, the roofline."""
     for tokens, result in results.items():
-        floor = f"roofline {1e6 * result['floor_s']:.0f} us ({result['bound']})"
-        if result["baseline_s"] is None:
-            yield f"{tokens:6} tokens: {result['state']}: {result['reason']}; {floor}"
-            continue
-        gained = f"{1 / result['ratio']:.3f}x [{1 / result['high']:.3f}, {1 / result['low']:.3f}]"
-        before = f"{1e6 * result['baseline_s']:.0f} us, {floor}, at most {result['headroom']:.2f}x"
-        yield f"{tokens:6} tokens: {result['state']} {gained}; the baseline takes {before}"
+        yield f"{tokens:6} tokens: {result['state']}{_gain(result)}; {_limit(result)}"
+
+
+def _gain(result: Mapping[str, Any]) -> str:
+    if result["baseline_s"] is None:
+        return f": {result['reason']}"
+    gained = f"{1 / result['ratio']:.3f}x [{1 / result['high']:.3f}, {1 / result['low']:.3f}]"
+    return f" {gained}; the baseline takes {1e6 * result['baseline_s']:.0f} us"
+
+
+def _limit(result: Mapping[str, Any]) -> str:
+    if result["floor_s"] is None:
+        return "no roofline is known for this card"
+    most = "" if result["headroom"] is None else f", at most {result['headroom']:.2f}x"
+    return f"roofline {1e6 * result['floor_s']:.0f} us ({result['bound']}){most}"

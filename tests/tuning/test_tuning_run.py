@@ -163,6 +163,12 @@ def test_a_line_shows_the_gain_beside_the_roofline(tmp_path: Path) -> None:
     assert "(memory), at most 2." in said[0]
 
 
+def test_an_unknown_card_has_no_roofline(tmp_path: Path) -> None:
+    order = replace(an_order((64,)), facts=FACTS | {"gpu": "NVIDIA B200"})
+    (said,) = lines(run(order, tmp_path))
+    assert said.endswith("no roofline is known for this card")
+
+
 def test_tokens() -> None:
     assert parse_tokens("1..8192")[:5] == (1, 2, 4, 8, 16)
     assert parse_tokens("1..8192")[-1] == 8192
