@@ -24,15 +24,21 @@ def moe(
     out: Annotated[Path, typer.Option(help="Folder of the journals and of the files, one subfolder an engine.")],
     engine: EngineName = "vllm",
     tp: Annotated[int, typer.Option(help="Ranks that share a layer.", min=1)] = 1,
-    tokens: Annotated[str, typer.Option(help="Batch sizes: 1..8192 (powers of two) or 1,24,256.")] = "1..8192",
+    tokens: Annotated[
+        str, typer.Option(help="Batch sizes: 1..8192 (powers of two) or 256,24,1, in that order.")
+    ] = "1..8192",
     routing: Annotated[LawName, typer.Option(help="Law by which tokens choose experts.")] = LawName.skewed,
     budget_s: Annotated[float | None, typer.Option(help="Seconds for the searches of this call.", min=1)] = None,
     candidates: Annotated[int | None, typer.Option(help="Configurations tried for each batch size.", min=1)] = None,
 ) -> None:
-    """Search configurations of the engine's fused experts. Call it again with the same --out to go on."""
+    """Search configurations of the engine's fused experts. Call it again with the same --out to go on.
+
+    Ends with 0 when every batch size is settled, with 4 when some are not yet.
+    """
     from dataclasses import replace
 
     from fk_overlay.cli.progress import Progress
+    from fk_overlay.cli.run import stop_cleanly
     from fk_overlay.tuning import run, shapes
     from fk_overlay.tuning.here import layer_here, order_here
     from fk_overlay.tuning.routing import Routing
@@ -42,12 +48,17 @@ def moe(
     order = order_here(engine, layer, tp, sizes)
     effort = replace(order.effort, candidates=candidates or order.effort.candidates)
     order = replace(order, effort=effort, budget_s=budget_s or order.budget_s)
-    with Progress() as progress:
-        results = run.tune(order, layer.at, out, progress.tell)
+    stop_cleanly()
+    try:
+        with Progress() as progress:
+            results = run.tune(order, layer.at, out, progress.tell)
+    except KeyboardInterrupt:
+        typer.secho("interrupted; the same call again goes on from here", fg="yellow", err=True)
+        raise typer.Exit(130) from None
     for line in run.lines(results):
         typer.echo(line)
     typer.echo(order.written(out))
-    raise typer.Exit(4 if any(result["state"] == "unresolved" for result in results.values()) else 0)
+    raise typer.Exit(0 if {result["state"] for result in results.values()} <= {"tuned", "default"} else 4)
 
 
 @app.command()

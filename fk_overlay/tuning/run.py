@@ -17,6 +17,7 @@ from fk_overlay.tuning.journal import Journal
 from fk_overlay.tuning.routing import Routing, touched
 from fk_overlay.tuning.shapes import Experts
 
+PENDING: Mapping[str, Any] = {"state": "pending", "reason": "no time was left to begin", "baseline_s": None}
 Tell = Callable[[str, int, int], None]
 """``tell(what, done, total)``; counts are numbers of tokens."""
 
@@ -27,11 +28,13 @@ class Order:
 
     Attributes:
         ranks: tensor parallelism; ``shape`` is one rank's part already.
-        tokens: batch sizes, each a search of its own.
+        tokens: batch sizes, each a search of its own, in the order in which they are searched.
         facts: engine, engine_version, triton, gpu: what the figures hold for.
         file: name of the file that the engine looks for.
         triton: version to write into it, None where the engine cannot read that.
         budget_s: seconds for all searches together; what one leaves over goes to those after it.
+        least_s: seconds below which no search is begun after the first: rather few sizes well now and the others in
+            another session. Compiling a configuration takes about three seconds, so this is most of a first rung.
     """
 
     shape: Experts
@@ -44,6 +47,7 @@ class Order:
     space: Space = field(default_factory=Space)
     effort: Effort = field(default_factory=Effort)
     budget_s: float = 480.0
+    least_s: float = 120.0
 
     @property
     def key(self) -> dict[str, Any]:
@@ -58,7 +62,7 @@ class Order:
 
 
 def parse_tokens(text: str) -> tuple[int, ...]:
-    """``1..8192`` is every power of two between the two, both of them included; ``1,24,256`` is itself.
+    """``1..8192`` is every power of two between the two, both of them included; ``256,24,1`` is itself, in that order.
 
     Raises:
         UsageError: it is neither.
@@ -66,16 +70,16 @@ def parse_tokens(text: str) -> tuple[int, ...]:
     try:
         first, dots, last = text.partition("..")
         if not dots:
-            found = {int(part) for part in text.split(",")}
+            found = list(dict.fromkeys(int(part) for part in text.split(",")))
         else:
             low, high = int(first), int(last)
-            found = {low, high} | {1 << power for power in range(32) if low <= 1 << power <= high}
-            found = found if low <= high else set()
+            powers = (1 << power for power in range(32))
+            found = sorted({low, high, *(power for power in powers if low <= power <= high)}) if low <= high else []
     except ValueError:
-        found = set()
+        found = []
     if not found or min(found) < 1:
         raise UsageError(f"--tokens {text!r} names no batch sizes; write 1..8192 or 1,24,256")
-    return tuple(sorted(found))
+    return tuple(found)
 
 
 def tune(
@@ -84,30 +88,34 @@ def tune(
     out: Path,
     tell: Tell = lambda what, done, total: None,
     clock: Callable[[], float] = time.monotonic,
-) -> dict[int, dict[str, Any]]:
+) -> dict[int, Mapping[str, Any]]:
     """Search whatever the journal in ``out`` has not settled, and write the engine's file.
 
     Args:
         bench_of: the bench for a number of tokens.
 
-    Returns the result for each number of tokens, as the journal has it.
+    Returns the result for each number of tokens, as the journal has it; one that there was no time to begin is
+    ``pending``.
 
     Raises:
         RecordError: ``out`` holds figures for another card, engine, shape or routing.
     """
     with Journal(order.journal(out), order.key) as journal:
-        results = journal.results()
+        results: dict[int, Mapping[str, Any]] = dict(journal.results())
         end = clock() + order.budget_s
         pending = [tokens for tokens in order.tokens if tokens not in results]
         for number, tokens in enumerate(pending):
             begin = clock()
-            slot = Slot(clock, begin, (end - begin) / (len(pending) - number))
+            left = end - begin
+            if number and left < order.least_s:
+                break
+            slot = Slot(clock, begin, min(left, max(order.least_s, left / (len(pending) - number))))
             done = len(order.tokens) - len(pending) + number
             results[tokens] = _settle(
                 order, tokens, bench_of(tokens), journal, slot, results, _teller(tell, tokens, done, len(order.tokens))
             )
             _write(order, results, out)
-    return dict(sorted(results.items()))
+    return {tokens: results.get(tokens, PENDING) for tokens in sorted({*results, *order.tokens})}
 
 
 def _settle(
@@ -185,6 +193,8 @@ def _gain(result: Mapping[str, Any]) -> str:
 
 
 def _limit(result: Mapping[str, Any]) -> str:
+    if result["state"] == "pending":
+        return "the same call again goes on with it"
     if result["floor_s"] is None:
         return "no roofline is known for this card"
     most = "" if result["headroom"] is None else f", at most {result['headroom']:.2f}x"

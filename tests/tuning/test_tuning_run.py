@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def benches(clock: FakeClock, **more: Any) -> Callable[[int], Bench]:
 asked: list[tuple[int, FakeBench]] = []
 
 
-def run(order: Order, out: Path, **more: Any) -> dict[int, dict[str, Any]]:
+def run(order: Order, out: Path, **more: Any) -> dict[int, Mapping[str, Any]]:
     clock = FakeClock()
     return tune(order, benches(clock, **more), out, clock=clock)
 
@@ -140,10 +140,27 @@ def test_a_journal_of_something_else_is_refused(tmp_path: Path, changed: dict[st
 
 def test_the_budget_is_shared_and_kept(tmp_path: Path) -> None:
     clock = FakeClock()
-    order = replace(an_order((1, 8, 64, 256)), budget_s=100.0)
+    order = replace(an_order((1, 8, 64, 256)), budget_s=100.0, least_s=0.0)
     results = tune(order, benches(clock), tmp_path, clock=clock)
     assert clock() < 105.0
     assert all(result["measured"] > 3 for result in results.values())
+
+
+def test_what_there_is_no_time_for_waits_for_the_next_session(tmp_path: Path) -> None:
+    clock = FakeClock()
+    order = replace(an_order((256, 8, 64, 1)), budget_s=100.0, least_s=45.0)
+    first = tune(order, benches(clock), tmp_path, clock=clock)
+    assert {tokens: result["state"] for tokens, result in first.items()} == {
+        1: "pending",
+        8: "tuned",
+        64: "pending",
+        256: "tuned",
+    }
+    assert clock() < 105.0
+    assert "no time was left to begin; the same call again" in next(lines(first))
+    second = tune(order, benches(clock), tmp_path, clock=clock)
+    assert {result["state"] for result in second.values()} == {"tuned"}
+    assert [tokens for tokens, _ in asked] == [64, 1]
 
 
 def test_unresolved_sizes_are_not_written_and_are_tried_again(tmp_path: Path) -> None:
@@ -173,7 +190,7 @@ def test_tokens() -> None:
     assert parse_tokens("1..8192")[:5] == (1, 2, 4, 8, 16)
     assert parse_tokens("1..8192")[-1] == 8192
     assert parse_tokens("3..20") == (3, 4, 8, 16, 20)
-    assert parse_tokens("256,24,1") == (1, 24, 256)
+    assert parse_tokens("256,24,1,24") == (256, 24, 1)
 
 
 @pytest.mark.parametrize("text", ["", "0..4", "9..3", "a", "1..", "1,-2", "1...5"])
