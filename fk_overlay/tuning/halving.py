@@ -109,15 +109,16 @@ class Search:
 
     def _ratios(self, alive: Sequence[Config], number: int, rung: Rung) -> Iterator[tuple[Config, float]]:
         """Configurations with their ratios, as far as the rung's time goes; those that cannot run are left out."""
-        baseline: float | None = None
-        for position, config in enumerate(alive):
+        baseline, since = 0.0, self.effort.block
+        for config in alive:
             if (number, config) in self.known:
                 yield config, self.known[number, config]
                 continue
             if self.slot.over(rung.share):
                 return
-            if baseline is None or position % self.effort.block == 0:
-                baseline = self._baseline(rung.calls)
+            if since == self.effort.block:
+                baseline, since = self._baseline(rung.calls), 0
+            since += 1
             timing = self.bench.time(config, rung.calls)
             self._note(number, config, timing, baseline)
             if timing.seconds is not None:
