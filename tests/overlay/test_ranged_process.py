@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_activate import PLAY
-from toy_engine import VERSION, write_engine, write_pack, write_task
+from overlay.toy_engine import VERSION, write_engine, write_pack, write_task
+from overlay.toy_process import PLAY
 
 from fk_overlay import catalog, packs
 from fk_overlay.core import Arm
