@@ -5,8 +5,8 @@
 #   SHAPE=deepseek-v2-lite TP=2 benchmarks/h100/moe_tune.sh
 #   PACKS="patches/h100-moe ${RUNS:-/tmp/runs}/h100-moe-tuned" benchmarks/h100/moe.sh
 #
-# A call settles about four batch sizes: most of it goes into compiling configurations. Those of the loads that are judged
-# come first. The pack is made anew after every call, of what is settled so far; it is bound to this card, engine and Triton.
+# A batch size gets two minutes at least, so a call settles about four of them; those of the loads that are judged come
+# first. The pack is made anew after every call, of what is settled so far; it is bound to this card, engine and Triton.
 cd "$(dirname "$0")/../.."
 . benchmarks/h100/carried.sh
 tuned=$RUNS/tuned pack=$RUNS/h100-moe-tuned fk=("${PYTHON:-python3}" -m fk_overlay.cli.main)

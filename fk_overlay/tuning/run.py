@@ -34,7 +34,7 @@ class Order:
         triton: version to write into it, None where the engine cannot read that.
         budget_s: seconds for all searches together; what one leaves over goes to those after it.
         least_s: seconds below which no search is begun after the first: rather few sizes well now and the others in
-            another session. Compiling a configuration takes about three seconds, so this is most of a first rung.
+            another session, since most of a search is spent on compiling.
     """
 
     shape: Experts
