@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
-from fk_overlay.integrity import formulas
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs, formulas
 from fk_overlay.integrity.draw import Draw
 
 UNUSED = ("output",)
@@ -35,6 +35,11 @@ def reference(module: Any, activation: Any, output: Tensor, input: Tensor) -> Te
     if name not in GATED or limit is not None:
         raise ValueError(f"this oracle knows {', '.join(GATED)} without a limit, not {name!r} with limit {limit}")
     return formulas.gated(input, name)
+
+
+def cost(module: Any, activation: Any, output: Tensor, input: Tensor) -> Cost:
+    """Both halves are read, one is written."""
+    return Cost(costs.size(input), costs.size(output)) + costs.gated(output.numel())
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

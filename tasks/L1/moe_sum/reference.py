@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fk_overlay.core import Case
+from fk_overlay.core import Case, Cost
+from fk_overlay.integrity import costs
 from fk_overlay.integrity.draw import Draw
 
 UNUSED = ("output",)
@@ -26,14 +27,30 @@ def reference(
     """
     if expert_map is None or topk_ids is None:
         return input.sum(dim=1)
+    return input.masked_fill(_elsewhere(topk_ids, expert_map).unsqueeze(-1), 0.0).sum(dim=1)
+
+
+def _elsewhere(topk_ids: Tensor, expert_map: Tensor) -> Tensor:
+    """Slots whose expert is not on this rank: bool, [tokens, top_k]."""
     ids = topk_ids.long()
-    elsewhere = (ids < 0) | (expert_map.long()[ids.clamp(min=0)] < 0)
-    return input.masked_fill(elsewhere.unsqueeze(-1), 0.0).sum(dim=1)
+    return (ids < 0) | (expert_map.long()[ids.clamp(min=0)] < 0)
 
 
 def sglang(module: None, x: Tensor, out: Tensor, routed_scaling_factor: float) -> Case:
     """The sum is multiplied by a factor."""
     return Case(module, (x * routed_scaling_factor, out))
+
+
+def cost(
+    module: Any, input: Tensor, output: Tensor, topk_ids: Tensor | None = None, expert_map: Tensor | None = None
+) -> Cost:
+    """Slots of this rank's experts are read and added, the output is written."""
+    tokens, slots, hidden = input.shape
+    added = tokens * slots
+    if topk_ids is not None and expert_map is not None:
+        added -= int(_elsewhere(topk_ids, expert_map).sum())
+    read = added * hidden * input.itemsize + costs.size(topk_ids, expert_map)
+    return Cost(read, costs.size(output), added * hidden)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
