@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,9 @@ def test_nothing_is_left_behind(toy: ToyBench) -> None:
         toy.judge(None)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
     assert not list((toy.bench._shared or toy.bench.folder).rglob("*.outbox"))
+
+
+def test_a_kernel_that_is_slower_is_regressed(toy: ToyBench) -> None:
+    slow = "import time\n\n\ndef Kernel(x, by):\n    time.sleep(0.02)\n    return x * by\n"
+    verdict = toy.judge(slow, "scaled", replace(QUICK, rounds=4, iterations=3))
+    assert (verdict.state, verdict.merit) == ("passed", "regressed"), verdict.reasons
