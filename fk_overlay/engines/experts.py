@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
 from fk_overlay.errors import EngineError
@@ -31,7 +33,8 @@ class ExpertsKernel(Protocol):
     def run(
         self, hidden: Tensor, w1: Tensor, w2: Tensor, weights: Tensor, ids: Tensor, config: Mapping[str, int]
     ) -> Tensor:
-        """hidden: [tokens, hidden]; weights (float32) and ids (int32): [tokens, top_k] -> [tokens, hidden]."""
+        """hidden: [tokens, hidden]; weights (float32) and ids (int32): [tokens, top_k] -> [tokens, hidden], which may
+        be ``hidden`` itself, where the engine serves in place."""
 
 
 def get_experts(engine: str) -> ExpertsKernel:
@@ -42,3 +45,17 @@ def get_experts(engine: str) -> ExpertsKernel:
         raise EngineError(f"{engine} reads no configurations of fused experts; tune vllm or sglang")
     found: ExpertsKernel = importlib.import_module(module).EXPERTS
     return found
+
+
+@contextmanager
+def overriding(package: ModuleType, config: Mapping[str, int]) -> Iterator[None]:
+    """Let the engine's lookup answer with ``config``. Both engines keep an override in the package's ``_config``, and
+    their own context managers leave it there when a launch fails: their lookup would go on answering with it."""
+    if not hasattr(package, "_config"):
+        raise EngineError(f"{package.__name__} keeps no configuration to override; this release cannot be tuned")
+    held = package._config
+    package._config = dict(config)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        package._config = held  # type: ignore[attr-defined]

@@ -58,7 +58,8 @@ class Layer:
         draws = tuple(self.routing.draw(tokens, shape.experts, shape.top_k, number) for number in range(DRAWS))
         share = torch.rand(tokens, shape.top_k, device=self.device)
         ids = torch.tensor(draws[0], device=self.device)  # a buffer of its own, whatever the device
-        return LayerBench(self, draws, self.normal(tokens, shape.hidden), share / share.sum(1, keepdim=True), ids)
+        tokens_in = self.normal(tokens, shape.hidden)
+        return LayerBench(self, draws, tokens_in, tokens_in.clone(), share / share.sum(1, keepdim=True), ids)
 
     def normal(self, *size: int) -> Tensor:
         import torch
@@ -68,12 +69,13 @@ class Layer:
 
 @dataclass(slots=True)
 class LayerBench:
-    """See :class:`fk_overlay.tuning.bench.Bench`. ``ids`` is the buffer that the kernels read; draws are copied into
-    it."""
+    """See :class:`fk_overlay.tuning.bench.Bench`. ``ids`` and ``work`` are the buffers that the kernels read: draws and
+    ``hidden`` are copied into them ahead of every call, since an engine may write its result over the tokens."""
 
     layer: Layer
     draws: tuple[Ids, ...]
     hidden: Tensor
+    work: Tensor
     shares: Tensor
     ids: Tensor
     _expected: Tensor | None = None
@@ -101,7 +103,8 @@ class LayerBench:
         """Why the configuration's result is not the baseline's; empty if it is."""
         self._route(0)
         if self._expected is None:
-            self._expected = self._run(self._engine_baseline()).float()
+            self._expected = self._run(self._engine_baseline()).float().clone()
+            self._route(0)
         distance = (self._run(config.engine()).float() - self._expected).norm() / self._expected.norm()
         share = float(distance)
         return "" if share <= WRONG else f"its result is {share:.2g} of the norm away from the baseline's"
@@ -112,12 +115,13 @@ class LayerBench:
 
     def _run(self, config: Mapping[str, int]) -> Tensor:
         w1, w2 = self.layer.weights()
-        return self.layer.kernel.run(self.hidden, w1, w2, self.shares, self.ids, config)
+        return self.layer.kernel.run(self.work, w1, w2, self.shares, self.ids, config)
 
     def _route(self, number: int) -> None:
         import torch
 
         self.ids.copy_(torch.from_numpy(self.draws[number % len(self.draws)]))
+        self.work.copy_(self.hidden)
 
 
 def unfit(error: Exception) -> bool:

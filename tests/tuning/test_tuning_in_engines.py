@@ -40,6 +40,7 @@ def test_vllms_kernels_are_called_as_it_calls_them() -> None:
     assert found["distance"] < 0.002
     assert found["seconds"] > 0
     assert set(Config.parse(found["baseline"]).engine()) <= set(found["baseline"])
+    assert found["baseline_after_a_failure"] == found["baseline"]
     assert found["refused"] == [None, "its result is 0.5 of the norm away from the baseline's"]
 
 
@@ -62,6 +63,16 @@ def test_vllm_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert fused_moe.try_get_optimal_moe_config(*shapes, 8, None, 4096) == LARGE.engine()
     finally:
         fused_moe.get_moe_configs.cache_clear()
+
+
+@in_sglang
+def test_sglangs_kernels_are_called_as_it_calls_them() -> None:
+    found = said("interpreted_sglang.py", TRITON_INTERPRET="1", SGLANG_USE_CPU_ENGINE="1")
+    assert found["kernel"] == "InterpretedFunction"
+    assert max(found["distances"]) < 0.002
+    assert found["depths"] == [32, 32, 64, 64]
+    assert found["timed"] == [[1.0, ""], [1.0, ""]]
+    assert found["after"] == found["before"]
 
 
 @in_sglang

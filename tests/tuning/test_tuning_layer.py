@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -81,6 +81,27 @@ def test_weights_are_drawn_once_and_of_the_shape() -> None:
     layer = Layer(SHAPE, Routing(), PlainKernel(), CountingClock(), device="cpu")
     assert layer.weights()[0] is layer.weights()[0]
     assert layer.weights()[0].dtype == torch.bfloat16
+
+
+class InPlace(PlainKernel):
+    """Writes its result over the tokens, as SGLang does."""
+
+    def run(
+        self, hidden: Tensor, w1: Tensor, w2: Tensor, weights: Tensor, ids: Tensor, config: Mapping[str, int]
+    ) -> Tensor:
+        self.inputs.append(float(hidden.float().abs().sum()))
+        return hidden.copy_(2 * super().run(hidden, w1, w2, weights, ids, config))
+
+    inputs: ClassVar[list[float]] = []
+
+
+def test_every_call_gets_the_same_tokens_though_the_engine_overwrites_them() -> None:
+    kernel = InPlace({OTHER: 1.1})
+    bench = Layer(SHAPE, Routing(), kernel, CountingClock(), device="cpu").at(6)
+    assert bench.time(USUAL, 5).seconds == 3.0
+    assert "0.1 of the norm away" in bench.time(OTHER, 5).reason
+    assert len(kernel.inputs) > 6
+    assert len(set(kernel.inputs)) == 1
 
 
 def test_a_wrong_result_is_refused_whatever_its_time() -> None:

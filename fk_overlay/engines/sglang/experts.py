@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from fk_overlay.engines.experts import overriding
 from fk_overlay.engines.sglang import standins
 from fk_overlay.errors import EngineError
 
@@ -22,7 +23,8 @@ FOLDER = "SGLANG_MOE_CONFIG_DIR"
 
 class SglangExperts:
     """See :class:`fk_overlay.engines.experts.ExpertsKernel`. Its kernels ask the process's server arguments for
-    switches, so they are set, to their defaults, for a model that is never loaded."""
+    switches, so they are set, to their defaults, for a model that is never loaded. It serves in place; out of place it
+    would ask for a group of ranks, which a process that only calls kernels has not."""
 
     keeps_triton_version = False
 
@@ -44,8 +46,8 @@ class SglangExperts:
         self, hidden: Tensor, w1: Tensor, w2: Tensor, weights: Tensor, ids: Tensor, config: Mapping[str, int]
     ) -> Tensor:
         routed = StandardTopKOutput(weights, ids, weights)
-        asked = MoeRunnerConfig(num_experts=w1.shape[0], num_local_experts=w1.shape[0], inplace=False)
-        with fused.override_config(dict(config)):
+        asked = MoeRunnerConfig(num_experts=w1.shape[0], num_local_experts=w1.shape[0], inplace=True)
+        with overriding(fused, config):
             result: Tensor = fused.fused_experts(hidden, w1, w2, routed, asked)
         return result
 

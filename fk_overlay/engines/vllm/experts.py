@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 
 from torch import Tensor
-from vllm.model_executor.layers.fused_moe import fused_moe, override_config
+from vllm.model_executor.layers import fused_moe as package
+from vllm.model_executor.layers.fused_moe import fused_moe
 
+from fk_overlay.engines.experts import overriding
 from fk_overlay.errors import EngineError
 
 FOLDER = "VLLM_TUNED_CONFIG_FOLDER"
@@ -32,7 +34,7 @@ class VllmExperts:
     def run(
         self, hidden: Tensor, w1: Tensor, w2: Tensor, weights: Tensor, ids: Tensor, config: Mapping[str, int]
     ) -> Tensor:
-        with override_config(dict(config)):
+        with overriding(package, config):
             result: Tensor = fused_moe.fused_experts(hidden, w1, w2, weights, ids)
         return result
 
