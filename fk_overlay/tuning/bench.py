@@ -11,10 +11,11 @@ from fk_overlay.tuning.config import Config
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The median time of a call in seconds, or why there is none: the configuration did not compile, did not fit the
-    card, or gave another result than the baseline's."""
+    card, or gave another result than the baseline's. ``fatal``: it ended this process's use of the card."""
 
     seconds: float | None
     reason: str = ""
+    fatal: bool = False
 
 
 class Bench(Protocol):

@@ -135,6 +135,7 @@ class Search:
             timing = self.bench.time(config, self.effort.calls)
             baseline = first if first is not None else self._baseline(self.effort.calls)
             if timing.seconds is None:
+                self._note(len(self.effort.rungs), config, timing, baseline)
                 return self._unresolved(measured, f"the best configuration stopped working: {timing.reason}")
             logs.append(math.log(timing.seconds / baseline))
             baselines.append(baseline)
@@ -153,8 +154,13 @@ class Search:
         return timing.seconds
 
     def _note(self, rung: int, config: Config, timing: Timing, baseline: float) -> None:
+        """Log a timing, from which the journal knows what not to try again; then stop if the card is lost."""
         values: dict[str, Any] = {"rung": rung, "config": config.engine(), "seconds": timing.seconds}
         self.log("timing", **values, baseline_s=baseline, reason=timing.reason)
+        if timing.fatal:
+            raise EngineError(
+                f"{config} ended this process's use of the card ({timing.reason}); call again, it is left out then"
+            )
 
     def _unresolved(self, measured: int, reason: str) -> Outcome:
         return Outcome("unresolved", self.bench.baseline, measured=measured, reason=reason)

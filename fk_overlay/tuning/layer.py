@@ -21,6 +21,9 @@ DRAWS = 4
 WRONG = 0.02
 """Largest distance to the baseline's result, as a share of its norm: several times what bfloat16 rounding gives."""
 
+FATAL = ("CUDA error", "illegal memory access", "misaligned address", "unspecified launch failure")
+"""Parts of what is said when a kernel has ended its process's use of the card: nothing can be run there any more."""
+
 
 class Clock(Protocol):
     """Times calls. ``before(i)`` is run ahead of call i, off the clock."""
@@ -94,9 +97,10 @@ class LayerBench:
             self._checked.add(config)
             seconds = self.layer.clock.times(lambda: self._run(config.engine()), self._route, calls)
         except (TritonError, RuntimeError) as error:
-            if not unfit(error):
+            fatal = any(sign in str(error) for sign in FATAL)
+            if not (fatal or unfit(error)):
                 raise
-            return Timing(None, f"{type(error).__name__}: {error}".splitlines()[0])
+            return Timing(None, f"{type(error).__name__}: {error}".splitlines()[0], fatal)
         return Timing(median(seconds))
 
     def _wrong(self, config: Config) -> str:

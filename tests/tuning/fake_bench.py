@@ -31,6 +31,7 @@ class FakeBench:
     drift: float = 0.0
     baseline: Config = BASELINE
     asked: list[tuple[Config, int]] = field(default_factory=list)
+    fatal: bool = False
 
     def __post_init__(self) -> None:
         self._random = random.Random(7)
@@ -41,7 +42,7 @@ class FakeBench:
         self.asked.append((config, calls))
         cost = self.costs.get(config, 1e-3 if config == self.baseline else self.usual)
         if isinstance(cost, str):
-            return Timing(None, cost)
+            return Timing(None, cost, self.fatal)
         seconds = cost * self._random.gauss(1.0, self.noise) * (1 + self.drift * self.clock.now)
         self.clock.now += calls * seconds
         return Timing(seconds)

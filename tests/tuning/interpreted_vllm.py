@@ -75,13 +75,14 @@ def wrong(*args: Any) -> torch.Tensor:
 
 EXPERTS.run = wrong  # type: ignore[method-assign]
 refused = broken.time(FITTING, 2)
+baseline = dict(EXPERTS.baseline(w1, w2, 2, 4))
 with suppress(KeyError):
     run(bench.work, w1, w2, bench.shares, bench.ids, {"BLOCK_SIZE_M": 16})
 print(
     json.dumps(
         {
             "distance": float((out.double() - truth).norm() / truth.norm()),
-            "baseline": EXPERTS.baseline(w1, w2, 2, 4),
+            "baseline": baseline,
             "baseline_after_a_failure": EXPERTS.baseline(w1, w2, 2, 4),
             "seconds": good.seconds,
             "refused": [refused.seconds, refused.reason],

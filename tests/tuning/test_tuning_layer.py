@@ -133,7 +133,14 @@ def test_a_configuration_that_does_not_fit_is_told(error: Exception) -> None:
     assert bench.time(USUAL, 3).seconds == 2.0
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA error: an illegal memory access"), RuntimeError("mat1 and mat2")])
+def test_a_configuration_that_ends_the_use_of_the_card_is_told_as_that() -> None:
+    bench, _ = a_bench({OTHER: RuntimeError("CUDA error: an illegal memory access was encountered")})
+    timing = bench.time(OTHER, 5)
+    assert (timing.seconds, timing.fatal) == (None, True)
+    assert not bench.time(USUAL, 3).fatal
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no kernel image"), RuntimeError("mat1 and mat2")])
 def test_any_other_fault_ends_the_tuning(error: Exception) -> None:
     bench, _ = a_bench({OTHER: error})
     with pytest.raises(RuntimeError, match=str(error)):

@@ -135,3 +135,16 @@ def test_the_sample_is_seeded() -> None:
 def test_batch_sizes_share_what_is_compiled() -> None:
     near, far = (set(Space().sample(QWEN, tokens, 40, seed=1)) for tokens in (128, 64))
     assert len(near & far) > 20
+
+
+def test_what_ends_the_use_of_the_card_is_logged_before_the_session_ends() -> None:
+    clock = FakeClock()
+    logged: list[dict[str, Any]] = []
+    bench = FakeBench(clock, {BEST: "illegal memory access"}, fatal=True)
+    slot = Slot(clock, clock(), 1e9)
+    search = Search(bench, Effort(), slot, lambda kind, **values: logged.append({"kind": kind, **values}))
+    with pytest.raises(EngineError, match="left out then"):
+        search.run(CANDIDATES)
+    assert logged[-1]["config"] == BEST.engine()
+    assert logged[-1]["seconds"] is None
+    assert bench.asked[-1] == (BEST, Effort().rungs[0].calls)
