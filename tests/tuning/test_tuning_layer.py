@@ -84,15 +84,15 @@ def test_weights_are_drawn_once_and_of_the_shape() -> None:
 
 
 class InPlace(PlainKernel):
-    """Writes its result over the tokens, as SGLang does."""
+    """Writes its result over the tokens, as SGLang does. ``inputs`` tells the tokens of the calls apart."""
+
+    inputs: ClassVar[list[float]] = []
 
     def run(
         self, hidden: Tensor, w1: Tensor, w2: Tensor, weights: Tensor, ids: Tensor, config: Mapping[str, int]
     ) -> Tensor:
         self.inputs.append(float(hidden.float().abs().sum()))
         return hidden.copy_(2 * super().run(hidden, w1, w2, weights, ids, config))
-
-    inputs: ClassVar[list[float]] = []
 
 
 def test_every_call_gets_the_same_tokens_though_the_engine_overwrites_them() -> None:
