@@ -101,11 +101,13 @@ def flags() -> dict[str, str]:
 
 
 def _flag(backend: Any, name: str) -> str:
-    """torch refuses to tell some flags once others have been set by their newer names; that is a state too."""
+    """torch refuses to tell some flags once others have been set by their newer names; that is a state too. A precision
+    that was put back reads ``ieee`` where it read ``none``, which is the same."""
     try:
-        return str(getattr(backend, name, "none"))
+        found = str(getattr(backend, name, "none"))
     except RuntimeError as error:
         return f"not told: {error}"
+    return found.replace("none", "ieee") if name == "fp32_precision" else found
 
 
 def watch(tell: Callable[[str], None]) -> None:

@@ -14,7 +14,9 @@ from fk_overlay.integrity.oracle import as_tuple, load_oracle
 torch.set_num_threads(1)
 OUT_OF_REACH = {
     "fused_experts": "its kernels need a GPU",
+    "moe_activation": "its kernels need a GPU",
     "moe_align": "its kernels need a GPU",
+    "moe_sum": "its kernels need a GPU",
     "topk_topp_sampling": "requests of the adapters are greedy",
 }
 TASKS = [task for task in catalog.tasks().values() if any(target.engine == "vllm" for target in task.targets)]
