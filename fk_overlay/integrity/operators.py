@@ -24,9 +24,17 @@ def opcheck(plan: Plan) -> int:
             try:
                 torch.library.opcheck(operator, arguments)
             except Exception as error:
-                raise PackError(f"{file.name}: {operator} fails torch.library.opcheck: {error}") from error
+                raise PackError(
+                    f"{file.name}: {operator} fails torch.library.opcheck: {error}{_advice(error)}"
+                ) from error
             checked += 1
     return checked
+
+
+def _advice(error: Exception) -> str:
+    if "0 active drivers" not in str(error):
+        return ""
+    return ". Triton found no GPU; on a machine without one, lint with TRITON_INTERPRET=1"
 
 
 def main() -> None:

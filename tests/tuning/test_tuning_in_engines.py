@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.real_engine import only
 
 from fk_overlay.tuning import files
 from fk_overlay.tuning.config import Config
@@ -22,8 +22,7 @@ FILE = "E=128,N=768,device_name=NVIDIA_H100_80GB_HBM3.json"
 SMALL, LARGE = Config(16, 64, 128, 1, 4, 5), Config(64, 128, 64, 8, 8, 4)
 
 pytestmark = pytest.mark.engine
-in_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM")
-in_sglang = pytest.mark.skipif(importlib.util.find_spec("sglang") is None, reason="needs SGLang")
+in_vllm, in_sglang = only("vllm"), only("sglang")
 
 
 def said(program: str, *arguments: str, **environment: str) -> dict[str, Any]:
