@@ -46,6 +46,13 @@ def test_a_load_that_takes_too_long(seconds: float, slow: bool) -> None:
     assert bool(slow_load(evidence, ARM, Limits(load_time_ratio=3.0))) == slow
 
 
+def test_one_slow_load_of_several_is_the_hosts() -> None:
+    one_slow = set_("launch", {"load_s": 500.0}, launch="01-fused-norm")
+    evidence = Evidence.of(records(Story(restarts=2).but(set_("launch", {"load_s": 40.0}), one_slow)))
+    assert {launch["load_s"] for launch in evidence.launches_of(ARM, ok=True, purpose="timed")} == {40.0, 500.0}
+    assert slow_load(evidence, ARM, Limits()) == []
+
+
 def test_a_load_of_seconds_is_nobodys_concern() -> None:
     fixed = [set_("launch", {"load_s": load}, arm=arm) for arm, load in ((ARM, 9.0), (BASELINE, 0.1))]
     assert slow_load(Evidence.of(records(Story(restarts=2).but(*fixed))), ARM, Limits()) == []
