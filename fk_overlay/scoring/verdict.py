@@ -40,7 +40,9 @@ def judge_arm(evidence: Evidence, scenario: Scenario, arm: Record, envelope: Env
     """The verdict on one arm, as the run's record describes it."""
     name = arm["name"]
     samples = evidence.timed(evidence.samples)
-    found = effects(samples, name, scenario.minimum_effect, evidence.mode)
+    absent = [] if name == CONTROL else not_engaged(evidence, arm)
+    # What an arm measured that did not run its pack is the baseline's, and goes under nobody's name.
+    found = [] if absent else effects(samples, name, scenario.minimum_effect, evidence.mode)
     headline = scenario.headline_workload.name, HEADLINE_METRIC
     effect = next((effect for effect in found if (effect.workload, effect.metric) == headline), None)
     finding = examine(evidence, name, scenario, envelope)
@@ -49,7 +51,7 @@ def judge_arm(evidence: Evidence, scenario: Scenario, arm: Record, envelope: Env
     objections: Objections = [
         ("contract_error", contract_errors(evidence, name)),
         ("invalid", invalid(evidence, name, scenario, effect)),
-        ("not_engaged", [] if name == CONTROL else not_engaged(evidence, arm)),
+        ("not_engaged", absent),
         ("invalid" if name == CONTROL else "incorrect", finding.errors),
         ("uncalibrated", _uncalibrated(envelope, finding, merit, control=name == CONTROL)),
         ("resource_regression", over_limits(ratios, scenario.limits)),
@@ -57,7 +59,7 @@ def judge_arm(evidence: Evidence, scenario: Scenario, arm: Record, envelope: Env
         ("resource_regression", _traded(merit, found, scenario)),
     ]
     reasons = [reason for _, sentences in objections for reason in sentences]
-    reasons += _merit(evidence, effect, scenario.minimum_effect)
+    reasons += [] if absent else _merit(evidence, effect, scenario.minimum_effect)
     reasons += _remarks(evidence, name, envelope, finding, without_ratio(samples, name))
     return Verdict(
         arm=name,

@@ -89,7 +89,9 @@ def test_overrides_have_an_order_and_all_their_reasons_are_given(first: int) -> 
     found = verdict(Story().but(*changes, HUNGRY))
     assert found.override == PRECEDENCE[first][0]
     assert len(found.reasons) >= len(changes) + 2
-    assert found.merit == "improved"
+    absent = "not_engaged" in dict(PRECEDENCE[first:])
+    assert found.merit == ("unresolved" if absent else "improved")
+    assert (found.effect is None) == (not found.effects) == absent, "what ran without the pack is not the pack's"
 
 
 def test_a_win_is_told_with_its_figures() -> None:
