@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from engine.real_engine import only
 
 from fk_overlay import catalog
 from fk_overlay.contract.store import admitted
@@ -17,7 +17,7 @@ from fk_overlay.engines.sglang import ENGINE
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.skipif(find_spec("sglang") is None, reason="runs where sglang is installed: .ci/run"),
+    only("sglang"),
     pytest.mark.timeout(300),
 ]
 DTYPES = ("float32", "bfloat16")
