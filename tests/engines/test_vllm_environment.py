@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fk_overlay.core import Model, Scenario, Workload
+from fk_overlay.core import BASELINE, Arm, Model, Scenario, Workload
 from fk_overlay.engines import registration
 from fk_overlay.engines.base import Launch
 from fk_overlay.engines.vllm.environment import arguments, command_line, environment, import_environment
@@ -49,6 +49,23 @@ def test_arms_share_no_cache_and_launches_of_an_arm_share_all(tmp_path: Path) ->
         assert one[name] == again[name] != other[name]
         assert Path(one[name]).is_relative_to(tmp_path / "caches" / "d1")
     assert len({one[name] for name in CACHES}) == 3
+
+
+def test_what_is_known_of_a_models_class_goes_from_the_baseline_to_other_arms_not_back(
+    tmp_path: Path,
+) -> None:
+    def known(env: dict[str, str]) -> dict[str, str]:
+        return {each.name: each.read_text() for each in (Path(env["VLLM_CACHE_ROOT"]) / "modelinfos").iterdir()}
+
+    baseline = environment(launch(tmp_path, Arm(BASELINE).digest))
+    (Path(baseline["VLLM_CACHE_ROOT"]) / "modelinfos" / "llama.json").write_text("inspected")
+    other = environment(launch(tmp_path, "d1"))
+    assert known(other) == {"llama.json": "inspected"}
+    for name in known(other) | {"own.json": ""}:
+        (Path(other["VLLM_CACHE_ROOT"]) / "modelinfos" / name).write_text("written by a patch")
+    environment(launch(tmp_path, "d1"))
+    assert known(other) == dict.fromkeys(("llama.json", "own.json"), "written by a patch")
+    assert known(environment(launch(tmp_path, Arm(BASELINE).digest))) == {"llama.json": "inspected"}
 
 
 def test_the_scenario_overrules_the_caller_and_caches_overrule_the_scenario(
