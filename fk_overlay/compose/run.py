@@ -58,8 +58,8 @@ def compose(order: Order, folder: Path, tell: judge.Tell) -> Composition:
         whole = subset.write(order.pack, [patches[name] for name in refused], folder / PACKS / order.pack.name)
         arms.append(Arm(order.pack.name, (whole,)))
     run = judge.Order(order.engine, order.scenario, tuple(arms), "screen", Design(restarts=1, passes=1))
-    with judge.opened(run, folder) as (bench, done):
-        trials = Trials(bench, order.pack, patches, refused, done, tell)
+    with judge.opened(run, folder) as (bench, before):
+        trials = Trials(bench, order.pack, patches, refused, before.records, tell)
         work = Work(order, folder, tell, patches, refused, trials)
         try:
             work.repair()

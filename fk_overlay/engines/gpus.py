@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 QUERY = ("name", "driver_version", "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "memory.used")
@@ -11,22 +12,29 @@ QUERY = ("name", "driver_version", "clocks.sm", "clocks.mem", "temperature.gpu",
 
 def gpus() -> list[dict[str, Any]]:
     """One dict per GPU with the keys of ``QUERY`` (MHz, degrees Celsius, watts, MiB); empty on a machine without."""
+    return [dict(zip(QUERY, map(_value, line), strict=True)) for line in _asked(QUERY)]
+
+
+def names() -> tuple[str, ...]:
+    return tuple(gpu["name"] for gpu in gpus())
+
+
+def uuids() -> tuple[str, ...]:
+    """What tells these cards from all others."""
+    return tuple(line[0] for line in _asked(("uuid",)))
+
+
+def _asked(fields: Sequence[str]) -> list[list[str]]:
     if shutil.which("nvidia-smi") is None:
         return []
     asked = subprocess.run(
-        ["nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"],
+        ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    if asked.returncode != 0:
-        return []
-    return [dict(zip(QUERY, map(_value, line.split(", ")), strict=True)) for line in asked.stdout.strip().splitlines()]
-
-
-def names() -> tuple[str, ...]:
-    return tuple(gpu["name"] for gpu in gpus())
+    return [] if asked.returncode != 0 else [line.split(", ") for line in asked.stdout.strip().splitlines()]
 
 
 def _value(text: str) -> float | str:

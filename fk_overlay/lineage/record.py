@@ -18,7 +18,8 @@ torn last line and refuses damage anywhere else. What each kind holds:
 ``verdict``  one :class:`fk_overlay.core.Verdict`
 ``trial``    one subset of a pack in a composition: :class:`fk_overlay.compose.trials.Trial`
 ``composition``  its end: :class:`fk_overlay.compose.outcome.Composition`
-``note``     anything a reader should know, such as an interruption: text
+``note``     anything a reader should know, such as an interruption: text; where the run went on on another machine also
+             host (that machine) and sets_aside (launches before this line that count for nothing)
 """
 
 from __future__ import annotations

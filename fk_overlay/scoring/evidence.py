@@ -42,7 +42,7 @@ class Evidence:
     def of(cls, records: Iterable[Record]) -> Evidence:
         """Raises :class:`fk_overlay.errors.RecordError` if no record says which run this is."""
         kinds: dict[str, dict[object, Record]] = {}
-        for number, record in enumerate(records):
+        for number, record in enumerate(standing(records)):
             kind = record["kind"]
             key = tuple(record.get(name) for name in IDENTITY[kind]) if kind in IDENTITY else number
             kinds.setdefault(kind, {})[key] = record
@@ -86,6 +86,17 @@ class Evidence:
             if launch["state"] == "ok" and launch.get("purpose", "timed") in purposes
         }
         return [record for record in records if record["launch"] in good]
+
+
+def standing(records: Iterable[Record]) -> list[Record]:
+    """Without the records of launches that a later note sets aside, such as those of a pair that was begun on another
+    machine."""
+    found: list[Record] = []
+    for record in records:
+        if aside := record.get("sets_aside"):
+            found = [earlier for earlier in found if earlier.get("launch") not in aside]
+        found.append(record)
+    return found
 
 
 def of_arm(records: Iterable[Record], arm: str) -> list[Record]:

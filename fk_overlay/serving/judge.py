@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import json
-import platform
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fk_overlay import __version__, catalog, environment, packs
+from fk_overlay import catalog, environment, packs
 from fk_overlay.contract.check import verify
 from fk_overlay.core import BASELINE, CONTROL, Arm, Design, Mode, Pack, Request, Scenario, Task, Verdict
 from fk_overlay.engines.base import Engine
 from fk_overlay.engines.checkpoints import resolve, vocab_size
-from fk_overlay.engines.gpus import gpus, names
+from fk_overlay.engines.gpus import names
 from fk_overlay.errors import OverlayError, RecordError, UsageError
-from fk_overlay.lineage.record import FILE, Recorder, read
+from fk_overlay.lineage.record import Recorder, read
 from fk_overlay.plan import Plan, make
 from fk_overlay.scoring.verdict import judge as judge_records
 from fk_overlay.serving.design import Slot, slots
 from fk_overlay.serving.engagement import needs_witness
 from fk_overlay.serving.launch import Bench, Shared, perform
+from fk_overlay.serving.machine import machine
+from fk_overlay.serving.past import Past, past
 from fk_overlay.serving.workload import make_requests
 
 Tell = Callable[[str, int, int], None]
 """``tell(what, done, total)`` is called before every launch."""
-RECORDED_PACKAGES = ("torch", "triton", "transformers", "flashinfer-python", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,11 @@ def run(order: Order, folder: Path, tell: Tell) -> list[Verdict]:
         RecordError: ``folder`` holds the record of another run.
         KeyboardInterrupt: after the running engine was stopped and the interruption was noted.
     """
-    with opened(order, folder) as (bench, done):
+    with opened(order, folder) as (bench, before):
+        if before.moved:
+            bench, before = _begun_anew(order, bench, before)
         try:
-            _launches(order, bench, done, tell)
+            _launches(order, bench, before.records, tell)
         except KeyboardInterrupt:
             bench.recorder.add("note", text="interrupted; go on with --resume")
             raise
@@ -83,8 +84,8 @@ def run(order: Order, folder: Path, tell: Tell) -> list[Verdict]:
 
 
 @contextmanager
-def opened(order: Order, folder: Path) -> Iterator[tuple[Bench, list[dict[str, Any]]]]:
-    """The run in ``folder``, begun or gone on with: what its launches have in common, and the records so far.
+def opened(order: Order, folder: Path) -> Iterator[tuple[Bench, Past]]:
+    """The run in ``folder``, begun or gone on with: what its launches have in common, and what was made so far.
 
     Raises:
         ContractError, RecordError: as :func:`run`.
@@ -93,14 +94,24 @@ def opened(order: Order, folder: Path) -> Iterator[tuple[Bench, list[dict[str, A
     tasks = catalog.tasks()
     for arm in order.arms:
         checked_plan(arm, order.engine, tasks)
-    done = _past(folder, order, version)
+    header = _header(order, version, folder)
+    before = past(folder, header)
     with Recorder(folder) as recorder:
-        if not done:
-            recorder.add("run", **_header(order, version, folder))
-        yield _bench(order, version, tasks, folder, recorder, done), done
+        if not before.records:
+            recorder.add("run", **header)
+        yield _bench(order, version, tasks, folder, recorder, before.records), before
 
 
-def _launches(order: Order, bench: Bench, done: Sequence[Mapping[str, Any]], tell: Tell) -> None:
+def _begun_anew(order: Order, bench: Bench, before: Past) -> tuple[Bench, Past]:
+    """A pair is made on one machine: the launches of a restart that was begun on another one are made again."""
+    aside = before.unfinished([arm.name for arm in order.arms])
+    text = "went on on another machine" + (f"; made again: {', '.join(aside)}" if aside else "")
+    bench.recorder.add("note", text=text, host=machine()["host"], sets_aside=aside)
+    before = before.without(aside)
+    return replace(bench, shared=_shared(order.scenario, before.records)), before
+
+
+def _launches(order: Order, bench: Bench, done: Iterable[Mapping[str, Any]], tell: Tell) -> None:
     """Every launch that is not on record yet. An arm that fails once is not launched again; without a baseline or
     without a candidate left there is nothing to compare."""
     closed = {record["launch"]: record for record in done if record["kind"] == "launch"}
@@ -207,24 +218,6 @@ def checked_plan(arm: Arm, engine: Engine, tasks: Mapping[str, Task]) -> Plan:
     return plan
 
 
-def _past(folder: Path, order: Order, version: str) -> list[dict[str, Any]]:
-    """The records of an earlier part of this very run, without what an unfinished launch left."""
-    if not (folder / FILE).is_file():
-        return []
-    records = list(read(folder))
-    if not records:  # stopped before its first line was whole
-        return []
-    header, wanted = records[0], _header(order, version, folder)
-    if different := [key for key in IDENTITY if header.get(key) != wanted[key]]:
-        raise RecordError(f"{folder} holds another run ({', '.join(different)} differ); give another --out")
-    closed = {record["launch"] for record in records if record["kind"] == "launch"}
-    return [record for record in records if record.get("launch") is None or record["launch"] in closed]
-
-
-IDENTITY = ("engine", "engine_version", "mode", "design", "scenario", "arms", "tasks")
-"""Keys of the run record that make two runs the same run."""
-
-
 def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
     header = {
         "run_id": folder.name,
@@ -236,7 +229,7 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
         "scenario": {key: value for key, value in asdict(order.scenario).items() if key != "folder"},
         "arms": [described(arm, order.engine) for arm in order.arms],
         "tasks": task_digests(order),
-        "environment": _machine(),
+        "environment": machine(),
         "command": sys.argv,
     }
     plain: dict[str, Any] = json.loads(json.dumps(header, default=str))
@@ -265,33 +258,6 @@ def _unedited(order: Order, folder: Path) -> None:
 def _described(pack: Pack, engine: Engine) -> dict[str, Any]:
     patches = [{"task": patch.task} for patch in pack.patches if patch.meant_for(engine.name)]
     return {"name": pack.name, "digest": pack.digest, "patches": patches}
-
-
-def _machine() -> dict[str, Any]:
-    found = {
-        "fk_overlay": __version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cpu": _cpu(),
-    }
-    for package in RECORDED_PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return {**found, "gpus": [{key: gpu[key] for key in ("name", "driver_version")} for gpu in gpus()]}
-
-
-def _cpu() -> str:
-    import psutil
-
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.is_file()
-        else []
-    )
-    return f"{names[0] if names else platform.processor()}, {psutil.cpu_count()} logical cores"
 
 
 def new_folder(parent: Path, scenario: Scenario, arms: Sequence[Arm]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -278,7 +279,7 @@ def opened(root: Path, device: str = "cpu") -> Iterator[ToyBench]:
     write_engine(root)
     found = store.read(record(root, root / "capture", device))
     tasks = {name: catalog.load_task(root / "tasks" / "L1" / name / "task.toml") for name in TOYS}
-    path = f"{root}:{HERE.parents[1]}:{HERE}"
+    path = os.pathsep.join(filter(None, (str(root), str(HERE.parents[1]), str(HERE), os.environ.get("PYTHONPATH"))))
     sys.path.insert(0, str(root))
     try:
         place = Place("bench_toy:HOST", "fk_overlay.engines.workbench:WORKBENCH")

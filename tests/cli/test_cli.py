@@ -22,7 +22,7 @@ from fk_overlay.cli.main import main
 from fk_overlay.engines import base
 from fk_overlay.engines.vllm import DISTRIBUTIONS
 from fk_overlay.lineage.record import read
-from fk_overlay.serving import judge, launch
+from fk_overlay.serving import judge, launch, machine
 
 TINY = Path(__file__).parents[1] / "models" / "tiny-llama"
 KERNEL = {"kernel": "class Norm:\n    def forward(self, x, residual=None):\n        return x + 1\n"}
@@ -82,8 +82,9 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     monkeypatch.setenv("FK_OVERLAY_PATH", str(root))
     monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    for module in (judge, launch):
+    for module in (machine, launch):
         monkeypatch.setattr(module, "gpus", list)
+    monkeypatch.setattr(machine, "uuids", tuple)
     monkeypatch.setattr(judge, "names", tuple)
     return engine
 

@@ -8,7 +8,7 @@ from fakes.engine import FakeEngine
 from overlay.toy_engine import write_engine, write_task
 from workshop import TASKS, Workshop
 
-from fk_overlay.serving import judge, launch
+from fk_overlay.serving import judge, launch, machine
 
 
 @pytest.fixture
@@ -20,8 +20,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
         write_task(root, task, f"toy.kernels:{task}", seam="function")
     monkeypatch.setenv("FK_OVERLAY_PATH", str(root))
     monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path / "home"))
-    for module in (judge, launch):
+    for module in (machine, launch):
         monkeypatch.setattr(module, "gpus", list)
+    monkeypatch.setattr(machine, "uuids", tuple)
     monkeypatch.setattr(judge, "names", tuple)
     made = Workshop(root, FakeEngine(root), tmp_path / "composition")
     yield made

@@ -13,7 +13,7 @@ from overlay.toy_engine import write_engine, write_pack, write_task
 
 from fk_overlay.core import Correctness, Design, Mode, Model, Scenario, Verdict, Workload
 from fk_overlay.lineage.record import read
-from fk_overlay.serving import judge, launch
+from fk_overlay.serving import judge, launch, machine
 from fk_overlay.serving.judge import Order, candidates
 
 TINY = Path(__file__).parents[1] / "models" / "tiny-llama"
@@ -71,8 +71,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]
     write_task(root, "norm", "toy.layers:Norm", members=["forward_native"])
     monkeypatch.setenv("FK_OVERLAY_PATH", str(root))
     monkeypatch.setenv("FK_OVERLAY_HOME", str(tmp_path / "home"))
-    for module in (judge, launch):
+    for module in (machine, launch):
         monkeypatch.setattr(module, "gpus", list)
+    monkeypatch.setattr(machine, "uuids", tuple)
     monkeypatch.setattr(judge, "names", tuple)
     workplace = Workplace(root, FakeEngine(root), tmp_path / "run")
     yield workplace

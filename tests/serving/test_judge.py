@@ -13,7 +13,8 @@ from overlay.toy_engine import VERSION
 from fk_overlay.core import CONTROL, Arm, Design, Workload
 from fk_overlay.errors import ContractError, PackError, RecordError, UsageError
 from fk_overlay.lineage.record import FILE, read
-from fk_overlay.serving import judge
+from fk_overlay.scoring import evidence
+from fk_overlay.serving import judge, machine
 
 CRASH = Manner(fault="dies")
 OPEN = Workload("open", requests=6, input_len=8, output_len=16, loop="open", load=0.5)
@@ -293,6 +294,70 @@ def test_a_pack_that_was_changed_makes_it_another_run(work: Any) -> None:
     with (work.root / "patches" / "fast" / "kernel.py").open("a") as kernel:
         kernel.write("# faster\n")
     with pytest.raises(RecordError, match=r"\(arms differ\)"):
+        work.run()
+
+
+# ---------------------------------------------------------------- another machine
+
+
+def moved(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on this is another machine, and nobody remembers the launches so far."""
+    work.engine.sessions.clear()
+    monkeypatch.setattr(machine, "uuids", lambda: ("GPU-2",))
+
+
+def test_a_pair_begun_on_another_machine_is_made_again(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.design = Design(3, 1)
+    with pytest.raises(KeyboardInterrupt):
+        work.run(_03__baseline=Manner(fault="interrupt"), fast=Manner(speed=7.0), _01__fast=Manner(speed=1.1))
+    assert work.closed() == ["00-baseline", "01-fast", "02-fast"]
+    moved(work, monkeypatch)
+    (verdict,) = work.run(fast=Manner(speed=1.1))
+    assert work.engine.names() == ["02-fast", "03-baseline", "04-baseline", "05-fast"]
+    assert verdict.effect.ratio == pytest.approx(1.1, rel=0.005)
+    assert work.records("note")[-1]["text"] == "went on on another machine; made again: 02-fast"
+    receipts = {name: len(work.records("receipt", launch=name)) for name in ("02-fast", "05-fast")}
+    assert receipts["02-fast"] == 2 * receipts["05-fast"]
+    standing = evidence.Evidence.of(read(work.folder))
+    assert len([each for each in standing.receipts if each["launch"] == "02-fast"]) == receipts["05-fast"]
+
+
+def test_pairs_that_are_whole_stay_where_they_were_made(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(work, "02-fast")
+    moved(work, monkeypatch)
+    work.run(fast=Manner(speed=1.1))
+    assert work.engine.names()[0] == "02-fast"
+    _, on = work.records("note")
+    assert (on["text"], on["sets_aside"]) == ("went on on another machine", [])
+    work.engine.sessions.clear()
+    work.run(fast=Manner(speed=1.1))
+    assert (work.engine.sessions, len(work.records("note"))) == ([], 2), "it has not moved again"
+
+
+def test_the_reference_is_taken_anew_where_the_first_pair_is(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(work, "01-fast")
+    moved(work, monkeypatch)
+    (verdict,) = work.run(fast=Manner(speed=1.1))
+    assert work.engine.names()[:2] == ["00-baseline", "01-fast"]
+    assert [record["launch"] for record in work.records("saturation")] == ["00-baseline"] * 2
+    assert verdict.state == "improved"
+
+
+def test_the_absence_of_an_arm_that_failed_leaves_nothing_unfinished(
+    work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.packs = ("fast", "bad")
+    with pytest.raises(KeyboardInterrupt):
+        work.run(bad=CRASH, **{"_06__baseline": Manner(fault="interrupt")})
+    moved(work, monkeypatch)
+    work.run()
+    assert work.engine.names()[0].startswith("06-")
+
+
+def test_another_kind_of_card_is_refused(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(work, "02-fast")
+    monkeypatch.setattr(machine, "gpus", lambda: [{"name": "NVIDIA H200", "driver_version": "1"}])
+    with pytest.raises(RecordError, match=r"another kind of machine.*gpus \(\[\] / .*H200.*go on where it was begun"):
         work.run()
 
 
