@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,8 @@ def _notes(evidence: Evidence, arms: Iterable[ArmSummary]) -> Iterable[str]:
         done = sum(launch.get("purpose", "timed") == "timed" for launch in evidence.launches)
         planned = (evidence.run.get("design") or {}).get("restarts", 0) * len(evidence.run["arms"])
         yield f"This run is not finished: {done} of {planned} launches are over"
-    yield from (f"Noted while it ran: {note['text']}" for note in evidence.notes)
+    for text, times in Counter(note["text"] for note in evidence.notes).items():
+        yield f"Noted while it ran{f', {times} times' if times > 1 else ''}: {text}"
     recorded = {
         record["arm"]: record.get("state") or record["override"] or record["merit"] for record in evidence.verdicts
     }

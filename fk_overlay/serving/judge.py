@@ -230,7 +230,7 @@ def _header(order: Order, version: str, folder: Path) -> dict[str, Any]:
         "arms": [described(arm, order.engine) for arm in order.arms],
         "tasks": task_digests(order),
         "environment": machine(),
-        "command": sys.argv,
+        "command": ["fk-overlay", *sys.argv[1:]],
     }
     plain: dict[str, Any] = json.loads(json.dumps(header, default=str))
     return plain
