@@ -7,7 +7,7 @@ torn last line and refuses damage anywhere else. What each kind holds:
              folders), environment, command
 ``launch``   one server launch is over: launch, arm, restart, order, purpose (``timed`` or ``witness``), state (``ok``,
              ``crashed``, ``hung``, ``refused``, ``not_engaged``), reason, load_s, config, kv_blocks, peak_rss_bytes,
-             peak_gpu_bytes, clocks, log
+             peak_gpu_bytes, clocks, withheld (seconds ``of`` measuring, and what of them the machine withheld), log
 ``receipt``  one process, one target: see :mod:`fk_overlay.overlay.receipts`
 ``sample``   one :class:`fk_overlay.core.Sample`, the key ``pass`` for ``pass_``
 ``request``  one request of a timed pass: launch, arm, restart, pass, workload, request, ttft_s, latency_s,

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fk_overlay.core import CONTROL, Effect, Merit, Override, Scenario, Verdict
 from fk_overlay.scoring.correct import Finding, examine
 from fk_overlay.scoring.costs import costs, over_limits, slow_load, traded
+from fk_overlay.scoring.disturbed import disturbed
 from fk_overlay.scoring.effects import HEADLINE_METRIC, effects, without_ratio
 from fk_overlay.scoring.engaged import engagements, fallback_share, not_engaged
 from fk_overlay.scoring.envelope import Envelope, calibrate
@@ -101,6 +102,8 @@ def _merit(evidence: Evidence, effect: Effect | None, minimum_effect: float) -> 
     yield f"{subject}: {_percent(effect.ratio - 1)} ({span}; smallest effect that counts {_share(minimum_effect)})"
     if effect.merit == "unresolved":
         yield _advice(evidence, effect, minimum_effect)
+        if said := disturbed(evidence):
+            yield said
 
 
 def _advice(evidence: Evidence, effect: Effect, minimum_effect: float) -> str:

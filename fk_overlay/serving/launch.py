@@ -15,6 +15,7 @@ from typing import Any
 
 from fk_overlay.core import BASELINE, Request, Scenario, Task, Workload
 from fk_overlay.engines.base import Engine, Launch, PassResult, Session
+from fk_overlay.engines.cpus import since, withheld
 from fk_overlay.engines.gpus import gpus
 from fk_overlay.errors import LaunchError, OverlayError
 from fk_overlay.lineage.record import Recorder
@@ -74,7 +75,9 @@ def perform(bench: Bench, slot: Slot) -> OverlayError | None:
         _warm_up(bench, session)
         before = eager_calls(launch.receipts)
         facts["clocks"] = [gpus()]
+        before_s, started = withheld(), time.monotonic()
         _measure(bench, slot, session)
+        facts["withheld"] = {"of": time.monotonic() - started, **since(before_s)}
         facts["clocks"].append(gpus())
         last_look.ask(launch.receipts)
     except OverlayError as error:

@@ -112,6 +112,17 @@ def test_advice_for_the_unresolved() -> None:
     assert verdict(STATES["unresolved"][0]).reasons[-1] == "run 7 more pairs: sd between restarts 1.3 %"
 
 
+def test_what_the_machine_withheld_is_told_where_nothing_was_resolved() -> None:
+    pressed = set_("launch", {"withheld": {"of": 20.0, "waiting": 0.6, "stolen": 0.02}})
+    assert verdict(STATES["unresolved"][0].but(pressed)).reasons[-1] == (
+        "of the measured time something waited for a processor 3.0 %; "
+        "a quieter machine resolves more with as many pairs"
+    )
+    calm = set_("launch", {"withheld": {"of": 20.0, "waiting": 0.06}})
+    assert "quieter" not in " ".join(verdict(STATES["unresolved"][0].but(calm)).reasons)
+    assert "quieter" not in " ".join(verdict(STATES["improved"][0].but(pressed)).reasons)
+
+
 def test_an_interrupted_run_says_how_far_it_came() -> None:
     assert verdict(Story(stop_after=2)).reasons == (
         "1 of 5 planned restart pairs are complete",

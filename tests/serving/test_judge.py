@@ -75,6 +75,13 @@ def test_arms_are_launched_abba(work: Any) -> None:
     assert work.told[2][0] == "fast, restart 2 of 4"
 
 
+def test_every_launch_says_what_the_machine_withheld_while_it_was_measured(work: Any) -> None:
+    work.run()
+    for launch in work.records("launch"):
+        assert launch["withheld"]["of"] > 0
+        assert launch["withheld"]["stolen"] >= 0
+
+
 @pytest.mark.parametrize(
     ("manner", "state"),
     [
