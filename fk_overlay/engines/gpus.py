@@ -1,7 +1,9 @@
-"""What the machine's NVIDIA GPUs are and how they do, asked of the driver's own tool so that CUDA stays untouched."""
+"""What the machine's NVIDIA GPUs are and how they do, asked of the driver's own tool so that CUDA stays untouched. Only
+those count that ``CUDA_VISIBLE_DEVICES`` leaves to this process, by index or UUID."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -28,13 +30,22 @@ def _asked(fields: Sequence[str]) -> list[list[str]]:
     if shutil.which("nvidia-smi") is None:
         return []
     asked = subprocess.run(
-        ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],
+        ["nvidia-smi", f"--query-gpu={','.join(('index', 'uuid', *fields))}", "--format=csv,noheader,nounits"],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    return [] if asked.returncode != 0 else [line.split(", ") for line in asked.stdout.strip().splitlines()]
+    if asked.returncode != 0:
+        return []
+    lines = [line.split(", ") for line in asked.stdout.strip().splitlines()]
+    return [values for index, uuid, *values in lines if _visible(index, uuid)]
+
+
+def _visible(index: str, uuid: str) -> bool:
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [] if chosen is None else [name.strip() for name in chosen.split(",")]
+    return chosen is None or any(name == index or (name[:4] == "GPU-" and uuid.startswith(name)) for name in names)
 
 
 def _value(text: str) -> float | str:
