@@ -3,14 +3,15 @@
 #   RUNS     where runs live on that machine (default /tmp/runs)
 #   OUT      a folder whose files are brought back; the runs are packed into it
 #   CARRIED  an archive of an earlier call, from which a fresh machine goes on
+#   LIMIT_S  seconds that the call may take (default 570), or UNTIL, the second since 1970 at which it ends
 #
 # Every judged run is ended a little before the call's limit by an interruption, which leaves a valid partial record, and
 # goes on with --resume in the next call.
 set -uo pipefail
 RUNS=${RUNS:-/tmp/runs}
 OUT=${OUT:-$PWD/reports/runs}
-LIMIT_S=${LIMIT_S:-570}
 started=$(date +%s)
+LIMIT_S=${LIMIT_S:-$((${UNTIL:-$started + 570} - started))}
 mkdir -p "$RUNS" "$OUT"
 [ -z "${CARRIED:-}" ] || [ -n "$(ls -A "$RUNS")" ] || tar -C "$RUNS" -xJf "$CARRIED"
 trap 'tar -C "$RUNS" --exclude="*.interrupted-*" -cJf "$OUT/runs.tar.xz" .' EXIT
