@@ -1,0 +1,152 @@
+"""Run by test_h100_moe_fused in a process with TRITON_INTERPRET=1: prints one line for each thing that was checked.
+
+With the name of a pack that sorts, the whole layer is run through the installed vLLM's functions, sorting by that pack:
+vLLM's own sorting has no code for a CPU.
+"""
+
+import importlib
+import itertools
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fk_overlay import catalog
+from fk_overlay.core import Case
+from fk_overlay.integrity import standins
+from fk_overlay.integrity.calls import named, precise, results_of
+from fk_overlay.integrity.draw import Draw
+from fk_overlay.integrity.elementwise import agree
+from fk_overlay.integrity.formulas import gated, linear
+from fk_overlay.integrity.oracle import load_oracle
+
+torch.set_num_threads(1)
+TASK = catalog.tasks()["fused_experts"]
+TILES = ([16, 16, 32, 1, 4, 3], [32, 64, 64, 8, 8, 2])
+
+
+def main() -> None:
+    fused = package(Path(sys.argv[1]))
+    gate_up = importlib.import_module(f"{fused}.gate_up")
+    for operator, arguments in gate_up.opcheck_cases():
+        print("opcheck", *set(torch.library.opcheck(operator, arguments).values()))
+    for dtype, tiles in itertools.product((torch.bfloat16, torch.float16), TILES):
+        for case in sorted_cases(Draw(3, dtype), tiles[0]):
+            print("gate_up", dtype, right(gate_up.gate_up, case, tiles))
+    if len(sys.argv) > 2:
+        whole(importlib.import_module(f"{fused}.fused_experts").FusedExperts, package(Path(sys.argv[2])))
+
+
+def package(folder: Path) -> str:
+    name = folder.name.replace("-", "_")
+    module = types.ModuleType(name)
+    module.__path__ = [str(folder)]
+    sys.modules[name] = module
+    return name
+
+
+# ---------------------------------------------------------------- the first product
+
+
+def sorted_cases(draw: Draw, block: int) -> Iterator[tuple[Tensor, ...]]:
+    """x, w1, ids, sorted pairs, owners, used; uneven shares, an expert without tokens, padding, widths that no tile
+    divides; then few tokens, whose pairs are not sorted."""
+    for tokens, experts, top_k, hidden, inner in ((40, 4, 2, 72, 40), (5, 8, 3, 32, 96), (1, 128, 8, 64, 32)):
+        ids = torch.stack([draw.shuffled(experts)[:top_k] for _ in range(tokens)]).int()
+        x, w1 = draw.normal(tokens, hidden), standins.experts(draw, experts, hidden, inner)[0]
+        yield x, w1, ids, *by_expert(ids, experts, block)
+    yield x, w1, ids, None, ids.flatten(), ids.new_tensor([ids.numel() * block])
+
+
+def by_expert(ids: Tensor, experts: int, block: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs by expert, each expert's padded to whole blocks, and a block of nobody's at the end."""
+    flat, pairs = ids.flatten(), ids.numel()
+    sorted_pairs, owners = [], []
+    for expert in range(experts):
+        mine = (flat == expert).nonzero().flatten().tolist()
+        mine += [pairs] * (-len(mine) % block)
+        sorted_pairs += mine
+        owners += [expert] * (len(mine) // block)
+    used = len(sorted_pairs)
+    return ids.new_tensor(sorted_pairs + [pairs] * block), ids.new_tensor([*owners, 0]), ids.new_tensor([used])
+
+
+def right(gate_up: Any, case: tuple[Tensor, ...], tiles: list[int]) -> bool:
+    x, w1, ids, *sorting = case
+    out = x.new_full((ids.numel(), w1.shape[1] // 2), torch.nan)
+    gate_up(x, w1, out, *sorting, tiles)
+    token = torch.arange(len(x)).repeat_interleave(ids.shape[1])
+    owners = ids.flatten().long()
+    rows = [gated(linear(x[t].double(), w1[e].double()), "silu") for t, e in zip(token, owners, strict=True)]
+    tolerance = TASK.tolerance[str(x.dtype).removeprefix("torch.")]
+    if x.dtype == torch.bfloat16:  # the interpreter cuts off where a GPU rounds
+        tolerance = replace(tolerance, rtol=2 * tolerance.rtol, atol=2 * tolerance.atol)
+    return agree(out, torch.stack(rows), tolerance).agrees
+
+
+# ---------------------------------------------------------------- the whole layer
+
+
+def whole(kernel: Any, sorting: str) -> None:
+    import triton.backends
+
+    # The CPU build of vLLM takes Triton for unusable; this gives it one, in this process only.
+    triton.backends.backends["cpu"] = SimpleNamespace(driver=SimpleNamespace(is_active=lambda: True), compiler=None)
+    from vllm.model_executor.layers.fused_moe import fused_moe
+
+    pack = importlib.import_module(f"{sorting}.moe_align")
+
+    def by_the_pack(ids: Tensor, block: int, experts: int, *more: Any, **others: Any) -> tuple[Tensor, ...]:
+        return tuple(pack.align(ids, block, experts, pack.length_for(ids.numel(), block, experts, True)))
+
+    fused_moe.moe_align_block_size = by_the_pack
+    oracle = load_oracle(TASK)
+    for dtype in ("float16", "float32"):
+        for case in (*oracle.samples(5, getattr(torch, dtype)), *served(Draw(7, getattr(torch, dtype)))):
+            case = Case(layer(), case.args, case.kwargs)
+            if not kernel.supports(case.module, *case.args, **case.kwargs):
+                print("whole", dtype, "declined")
+                continue
+            wanted = oracle.canonical(case, results_of(oracle, precise(named(oracle, case))))
+            kernel.apply(case.module, *case.args, **case.kwargs)
+            found = oracle.canonical(case, (case.args[0],))
+            print(
+                "whole",
+                dtype,
+                *(agree(*pair, TASK.tolerance[dtype]).agrees for pair in zip(found, wanted, strict=True)),
+            )
+    for changed in ({"w1_bias": 1}, {"_lora_context": 1}, {"activation_config": SimpleNamespace(clamp_limit=7.0)}):
+        print("whole", *changed, kernel.supports(SimpleNamespace(**{**vars(layer()), **changed}), *case.args))
+
+
+def served(draw: Draw) -> Iterator[Case]:
+    """A decode step's tokens for eight of 32 experts, and one token, whose pairs vLLM does not sort."""
+    for tokens, top_k in ((24, 8), (1, 2)):
+        ids = torch.stack([draw.shuffled(32)[:top_k] for _ in range(tokens)]).int()
+        scratch = draw.normal(tokens * top_k * 192) * torch.nan
+        weights = draw.uniform(tokens, top_k, low=0.2, high=1.0).float()
+        output, x = draw.normal(tokens, 64) * torch.nan, draw.normal(tokens, 64)
+        silu, none = SimpleNamespace(value="silu"), (None, None, None)
+        args = (output, x, *standins.experts(draw, 32, 64, 96), weights, ids, silu, 32, *none)
+        yield Case(None, (*args, scratch, scratch.clone(), None, False))
+
+
+def layer() -> SimpleNamespace:
+    """What the kernel asks of vLLM's layer."""
+
+    def moe_sum(products: Tensor, output: Tensor) -> None:
+        torch.sum(products, dim=1, out=output)
+
+    quantisation = SimpleNamespace(config_name=lambda dtype: None, quant_dtype=None)
+    plain = SimpleNamespace(clamp_limit=None)
+    facts = {"quant_config": quantisation, "activation_config": plain, "w1_bias": None, "_lora_context": None}
+    return SimpleNamespace(moe_sum=moe_sum, **facts)
+
+
+main()
