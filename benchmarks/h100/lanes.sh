@@ -2,6 +2,7 @@
 # Several of the scripts beside this one at once, each on a GPU and with a share of the processors of its own.
 #
 #   lanes.sh start 1500 'spine.sh; client.sh' 'ENGINE=sglang spine.sh' 'bench.sh llama-3.1-8b' 'moe_tune.sh; moe.sh'
+#   lanes.sh start 1500 'moe.sh' '2:SCENARIO=scenarios/llama-3.1-8b-tp2-steady.yaml spine.sh'     # two GPUs for this lane
 #   lanes.sh wait 540       # until all lanes are over, or so many seconds; packs what there is into OUT
 #
 # The lanes outlive the call that starts them and end after the 1500 seconds, whatever they are at. Lane N has its files
@@ -12,18 +13,21 @@ LANES=${LANES:-/tmp/lanes}
 OUT=${OUT:-$PWD/reports/runs}
 
 start() {
-  local seconds=$1 each number=0
+  local seconds=$1 each number=0 gpu=0 gpus
   shift
   each=$(($(nproc) / $#))
   for lane in "$@"; do
-    local folder=$LANES/$number archive=${CARRIED:-}/lane-$number.tar.xz
+    local folder=$LANES/$number archive=${CARRIED:-}/lane-$number.tar.xz count=1
+    [[ ! $lane =~ ^([0-9]+): ]] || { count=${BASH_REMATCH[1]}; lane=${lane#*:}; }
+    gpus=$(seq -s, "$gpu" $((gpu + count - 1)))
+    gpu=$((gpu + count))
     mkdir -p "$folder"/{runs,out,home}
     [ ! -f "$archive" ] || tar -C "$folder" -xJf "$archive"
-    CUDA_VISIBLE_DEVICES=$number RUNS=$folder/runs OUT=$folder/out FK_OVERLAY_HOME=$folder/home CARRIED= \
+    CUDA_VISIBLE_DEVICES=$gpus RUNS=$folder/runs OUT=$folder/out FK_OVERLAY_HOME=$folder/home CARRIED= \
       UNTIL=$(($(date +%s) + seconds)) PATH=$here:$PATH TRITON_CACHE_DIR=$folder/home/triton \
       setsid taskset -c $((number * each))-$((number * each + each - 1)) bash -c "$lane" >> "$folder/log" 2>&1 < /dev/null &
     echo $! > "$folder/pid"
-    echo "lane $number: $lane"
+    echo "lane $number, GPU $gpus: $lane"
     number=$((number + 1))
   done
 }
@@ -49,5 +53,5 @@ collect() {
 case ${1:-} in
   start) shift; start "$@" ;;
   wait) collect "${2:-540}" ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
