@@ -13,6 +13,10 @@ from fk_overlay.cli.options import EngineName
 app = typer.Typer(help="Search kernel configurations on this machine's card: moe, pack.", no_args_is_help=True)
 
 
+MOST_COMPILERS = 12
+"""Each holds a layer's weights and half a gigabyte of its own on the card."""
+
+
 class LawName(StrEnum):
     skewed = "skewed"
     uniform = "uniform"
@@ -30,17 +34,24 @@ def moe(
     routing: Annotated[LawName, typer.Option(help="Law by which tokens choose experts.")] = LawName.skewed,
     budget_s: Annotated[float | None, typer.Option(help="Seconds for the searches of this call.", min=1)] = None,
     candidates: Annotated[int | None, typer.Option(help="Configurations tried for each batch size.", min=1)] = None,
+    compilers: Annotated[
+        int | None,
+        typer.Option(help="Processes that compile ahead; by default all processors but one, 12 at most.", min=0),
+    ] = None,
 ) -> None:
     """Search configurations of the engine's fused experts. Call it again with the same --out to go on.
 
     Ends with 0 when every batch size is settled, with 4 when some are not yet.
     """
+    import os
     from dataclasses import replace
+    from functools import partial
 
     from fk_overlay.cli.progress import Progress
     from fk_overlay.cli.run import stop_cleanly
     from fk_overlay.tuning import run, shapes
-    from fk_overlay.tuning.here import layer_here, order_here
+    from fk_overlay.tuning.ahead import Ahead
+    from fk_overlay.tuning.here import compiler_here, layer_here, order_here
     from fk_overlay.tuning.routing import Routing
 
     sizes = run.parse_tokens(tokens)
@@ -48,10 +59,12 @@ def moe(
     order = order_here(engine, layer, tp, sizes)
     effort = replace(order.effort, candidates=candidates or order.effort.candidates)
     order = replace(order, effort=effort, budget_s=budget_s or order.budget_s)
+    workers = min(MOST_COMPILERS, len(os.sched_getaffinity(0)) - 1) if compilers is None else compilers
+    ahead = Ahead(partial(compiler_here, engine, layer.shape, layer.routing), workers)
     stop_cleanly()
     try:
-        with Progress() as progress:
-            results = run.tune(order, layer.at, out, progress.tell)
+        with Progress() as progress, ahead:
+            results = run.tune(order, layer.at, out, progress.tell, ahead=ahead)
     except KeyboardInterrupt:
         typer.secho("interrupted; the same call again goes on from here", fg="yellow", err=True)
         raise typer.Exit(130) from None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 
 from fk_overlay.engines import gpus
 from fk_overlay.engines.base import get_engine
 from fk_overlay.engines.experts import get_experts
 from fk_overlay.errors import EngineError
+from fk_overlay.tuning.ahead import Compile
+from fk_overlay.tuning.config import Config
 from fk_overlay.tuning.graph_clock import GraphClock
 from fk_overlay.tuning.layer import Layer
 from fk_overlay.tuning.routing import Routing
@@ -21,6 +24,17 @@ def layer_here(engine: str, shape: Experts, routing: Routing) -> Layer:
         raise EngineError("tuning measures kernels on a CUDA GPU, and this machine has none; run it on one")
     get_engine(engine).version()
     return Layer(shape, routing, get_experts(engine), GraphClock.here())
+
+
+def compiler_here(engine: str, shape: Experts, routing: Routing) -> Compile:
+    """What compiles in a process of its own, on a layer of its own."""
+    layer = layer_here(engine, shape, routing)
+    bench_of = cache(layer.at)
+
+    def compile(tokens: int, config: Config) -> None:
+        bench_of(tokens).compile(config)
+
+    return compile
 
 
 def order_here(engine: str, layer: Layer, ranks: int, tokens: tuple[int, ...]) -> Order:

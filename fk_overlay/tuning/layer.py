@@ -103,6 +103,10 @@ class LayerBench:
             return Timing(None, f"{type(error).__name__}: {error}".splitlines()[0], fatal)
         return Timing(median(seconds))
 
+    def compile(self, config: Config) -> None:
+        """Call the kernels once, so that they are compiled. Raises whatever the compiler or the card says."""
+        self._run(config.engine())
+
     def _wrong(self, config: Config) -> str:
         """Why the configuration's result is not the baseline's; empty if it is."""
         self._route(0)

@@ -18,6 +18,10 @@ from fk_overlay.tuning.routing import Routing, touched
 from fk_overlay.tuning.shapes import Experts
 
 PENDING: Mapping[str, Any] = {"state": "pending", "reason": "no time was left to begin", "baseline_s": None}
+COMPILING_SHARE = 0.4
+"""Share of a search's time after which nothing more is compiled ahead."""
+Compiled = Callable[[int, Sequence[Config], float], int]
+"""See :meth:`fk_overlay.tuning.ahead.Ahead.__call__`."""
 Tell = Callable[[str, int, int], None]
 """``tell(what, done, total)``; counts are numbers of tokens."""
 
@@ -88,11 +92,13 @@ def tune(
     out: Path,
     tell: Tell = lambda what, done, total: None,
     clock: Callable[[], float] = time.monotonic,
+    ahead: Compiled = lambda tokens, configs, timeout_s: 0,
 ) -> dict[int, Mapping[str, Any]]:
     """Search whatever the journal in ``out`` has not settled, and write the engine's file.
 
     Args:
         bench_of: the bench for a number of tokens.
+        ahead: compiles configurations before any is timed.
 
     Returns the result for each number of tokens, as the journal has it; one that there was no time to begin is
     ``pending``.
@@ -111,9 +117,8 @@ def tune(
                 break
             slot = Slot(clock, begin, min(left, max(order.least_s, left / (len(pending) - number))))
             done = len(order.tokens) - len(pending) + number
-            results[tokens] = _settle(
-                order, tokens, bench_of(tokens), journal, slot, results, _teller(tell, tokens, done, len(order.tokens))
-            )
+            told = _teller(tell, tokens, done, len(order.tokens))
+            results[tokens] = _settle(order, tokens, bench_of(tokens), journal, slot, results, told, ahead)
             _write(order, results, out)
     return {tokens: results.get(tokens, PENDING) for tokens in sorted({*results, *order.tokens})}
 
@@ -126,12 +131,17 @@ def _settle(
     slot: Slot,
     results: Mapping[int, Mapping[str, Any]],
     tell: Callable[[str], None],
+    ahead: Compiled,
 ) -> dict[str, Any]:
     def log(kind: str, **values: Any) -> None:
         journal.add(kind, tokens=tokens, **values)
 
+    known = journal.known(tokens)
     candidates = _candidates(order, tokens, journal.unfit(tokens), results)
-    found = Search(bench, order.effort, slot, log, journal.known(tokens), tell).run(candidates)
+    new = [config for config in candidates if (0, config) not in known]
+    tell(f"compiling {len(new)} configurations")
+    ahead(tokens, new, COMPILING_SHARE * slot.seconds)
+    found = Search(bench, order.effort, slot, log, known, tell).run(candidates)
     result = {"tokens": tokens, **_said(found), **_floor(order, tokens, found)}
     journal.add("result", **result)
     return result

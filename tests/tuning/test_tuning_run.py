@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,21 @@ def test_the_file_is_what_the_engine_reads(tmp_path: Path) -> None:
     keys = {"BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K", "GROUP_SIZE_M", "num_warps", "num_stages"}
     assert all(set(config) == keys for config in held.values())
     assert {tokens: result["config"] for tokens, result in results.items()} == {1: held["1"], 64: held["64"]}
+
+
+def test_a_size_s_configurations_are_compiled_before_any_is_timed(tmp_path: Path) -> None:
+    clock = FakeClock()
+    seen: list[tuple[int, int, float, list[Any]]] = []
+
+    def ahead(tokens: int, configs: Sequence[Config], timeout_s: float) -> int:
+        seen.append((tokens, len(configs), timeout_s, list(asked[-1][1].asked)))
+        return len(configs)
+
+    order = replace(an_order(), budget_s=1000.0)
+    tune(order, benches(clock), tmp_path, clock=clock, ahead=ahead)
+    assert [(tokens, timed) for tokens, _, _, timed in seen] == [(1, []), (64, [])]
+    assert min(count for _, count, _, _ in seen) >= order.effort.candidates
+    assert seen[0][2] == pytest.approx(200.0)
 
 
 def test_where_nothing_is_faster_the_engines_own_is_written(tmp_path: Path) -> None:
