@@ -135,7 +135,9 @@ def Kernel(x, by):
     return answers[x.data_ptr()].clone()
 """
     verdict = toy.judge(source, "scaled", replace(QUICK, iterations=20))
-    assert (verdict.state, verdict.guard) == ("incorrect", "g.fresh"), verdict.reasons
+    # A call with fewer rows at a known address is another sign of it, which may be met first.
+    assert (verdict.state, verdict.guard) in {("incorrect", "g.fresh"), ("incorrect", "g.contract")}, verdict.reasons
+    assert verdict.guard == "g.fresh" or any("g.fresh" in reason for reason in verdict.reasons)
 
 
 def test_answers_that_are_remembered_by_a_few_elements_are_noticed(toy: ToyBench) -> None:

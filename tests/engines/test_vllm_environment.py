@@ -58,7 +58,9 @@ def test_what_is_known_of_a_models_class_goes_from_the_baseline_to_other_arms_no
         return {each.name: each.read_text() for each in (Path(env["VLLM_CACHE_ROOT"]) / "modelinfos").iterdir()}
 
     baseline = environment(launch(tmp_path, Arm(BASELINE).digest))
-    (Path(baseline["VLLM_CACHE_ROOT"]) / "modelinfos" / "llama.json").write_text("inspected")
+    found = Path(baseline["VLLM_CACHE_ROOT"]) / "modelinfos" / "llama.json"
+    found.parent.mkdir(parents=True)
+    found.write_text("inspected")
     other = environment(launch(tmp_path, "d1"))
     assert known(other) == {"llama.json": "inspected"}
     for name in known(other) | {"own.json": ""}:

@@ -36,10 +36,11 @@ def environment(launch: Launch) -> dict[str, str]:
 def _inspected(baseline: Path, own: Path) -> None:
     """Copy what vLLM found out about model classes in the baseline's launches. It is keyed by the text of the model's
     file and says nothing of kernels; finding it out takes an arm's first launch another import, 10 to 15 s."""
-    (own / "modelinfos").mkdir(parents=True, exist_ok=True)
     for known in (baseline / "modelinfos").glob("*.json"):
-        if not (own / "modelinfos" / known.name).exists():
-            shutil.copy(known, own / "modelinfos")
+        copy = own / "modelinfos" / known.name
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(known, copy)
 
 
 def import_environment(launch: Launch) -> dict[str, str]:
