@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 import pytest
-from engine.real_engine import REPOSITORY, only
+from engine.real_engine import REPOSITORY
 
 from fk_overlay.engines.base import Engine
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), only("vllm")]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 LAYERS, STEPS = 2, 64
 """Of the model; of 16 requests, 8 at once, 32 tokens each."""
