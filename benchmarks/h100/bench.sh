@@ -2,12 +2,17 @@
 # Tier 1 on one H100: captures two models' calls, holds the baseline against itself on them, and benches the example pack.
 #
 #   benchmarks/h100/bench.sh llama-3.1-8b     # then qwen3-30b-a3b; a call each, again until everything is done
+#   benchmarks/h100/bench.sh samples          # what tests/capture/make_sample_cases.py takes of kernels without code for a CPU
 #
 # A capture runs the engine eager (about two minutes with its start); 100 cases are to take less than ten minutes.
 cd "$(dirname "$0")/../.."
 . benchmarks/h100/carried.sh
 model=${1:?name a model: llama-3.1-8b or qwen3-30b-a3b}
 python=(${PYTHON:-python3} -m fk_overlay.cli.main)
+if [ "$model" = samples ]; then
+  exec "${python[@]}" capture --scenario tests/capture/sample-qwen3-moe.yaml --samples 1 --budget 4 --manifest jsonl \
+    --no-graph-sizes --out "$RUNS/samples/qwen3-moe"
+fi
 cases=$RUNS/capture-$model
 if [ ! -f "$cases/capture.json" ]; then
   rm -rf "$cases"

@@ -45,7 +45,7 @@ collect() {
     name=lane-$(basename "$folder")
     echo "== $name: $(kill -0 "$(cat "$folder/pid")" 2> /dev/null && echo running || echo over)"
     tail -n "${LINES_EACH:-12}" "$folder/log" | tr '\r' '\n'
-    tar -C "$folder" --exclude='*.interrupted-*' --exclude=runs.tar.xz --exclude='*.safetensors' --exclude=home --exclude=pid \
+    tar -C "$folder" --exclude='*.interrupted-*' --exclude=runs.tar.xz --exclude='capture-*/tensors' --exclude=home --exclude=pid \
       --warning=no-file-changed -cJf "$OUT/$name.tar.xz" . || [ $? -eq 1 ]
   done
 }
