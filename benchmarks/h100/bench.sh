@@ -10,8 +10,9 @@ cd "$(dirname "$0")/../.."
 model=${1:?name a model: llama-3.1-8b or qwen3-30b-a3b}
 python=(${PYTHON:-python3} -m fk_overlay.cli.main)
 if [ "$model" = samples ]; then
-  exec "${python[@]}" capture --scenario tests/capture/sample-qwen3-moe.yaml --samples 1 --budget 4 --manifest jsonl \
+  "${python[@]}" capture --scenario tests/capture/sample-qwen3-moe.yaml --samples 1 --budget 4 --manifest jsonl \
     --no-graph-sizes --out "$RUNS/samples/qwen3-moe"
+  exit
 fi
 cases=$RUNS/capture-$model
 if [ ! -f "$cases/capture.json" ]; then

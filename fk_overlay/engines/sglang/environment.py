@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fk_overlay.engines.base import Launch
+from fk_overlay.engines.caches import TRITON, hand_on
 from fk_overlay.engines.gpus import names
 from fk_overlay.engines.registration import announce
 
@@ -20,13 +21,14 @@ def environment(launch: Launch) -> dict[str, str]:
     """The launch's environment: the caller's, the scenario's, then what the overlay needs. Compile and kernel caches
     are the arm's own."""
     cache = launch.cache / launch.digest
+    hand_on(launch.cache, launch.digest, TRITON)
     env = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
         **launch.scenario.env,
         "FK_OVERLAY": str(launch.plan),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
-        "TRITON_CACHE_DIR": str(cache / "triton"),
+        "TRITON_CACHE_DIR": str(cache / TRITON),
     }
     env.pop("FK_OVERLAY_RECEIPTS", None)
     if not names():

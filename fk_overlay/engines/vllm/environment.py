@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from fk_overlay.core import BASELINE, Arm
 from fk_overlay.engines.base import Launch
+from fk_overlay.engines.caches import TRITON, hand_on
 from fk_overlay.engines.registration import announce
+
+MODEL_CLASSES = "vllm/modelinfos"
+"""What vLLM found out about model classes, by a hash of the text of the model's file. It says nothing of kernels;
+finding it out takes an arm's first launch another import of vLLM."""
 
 
 def environment(launch: Launch) -> dict[str, str]:
@@ -21,26 +23,16 @@ def environment(launch: Launch) -> dict[str, str]:
     serve the other arm's graph, silently ignoring a patch.
     """
     cache = launch.cache / launch.digest
-    _inspected(launch.cache / Arm(BASELINE).digest / "vllm", cache / "vllm")
+    hand_on(launch.cache, launch.digest, TRITON, MODEL_CLASSES)
     env = {
         **import_environment(launch),
         "FK_OVERLAY": str(launch.plan),
         "VLLM_CACHE_ROOT": str(cache / "vllm"),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
-        "TRITON_CACHE_DIR": str(cache / "triton"),
+        "TRITON_CACHE_DIR": str(cache / TRITON),
     }
     announce(env, launch.folder, group="vllm.general_plugins", function="vllm", allowed="VLLM_PLUGINS")
     return env
-
-
-def _inspected(baseline: Path, own: Path) -> None:
-    """Copy what vLLM found out about model classes in the baseline's launches. It is keyed by the text of the model's
-    file and says nothing of kernels; finding it out takes an arm's first launch another import, 10 to 15 s."""
-    for known in (baseline / "modelinfos").glob("*.json"):
-        copy = own / "modelinfos" / known.name
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(known, copy)
 
 
 def import_environment(launch: Launch) -> dict[str, str]:
