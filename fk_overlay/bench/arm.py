@@ -87,10 +87,10 @@ class ArmProcess:
     def start(self, timeout_s: float) -> None:
         self.ask("start", timeout_s, **self._order.said())
 
-    def call(self, ticket: Ticket, timeout_s: float, *, arguments: bool) -> Frozen:
+    def call(self, ticket: Ticket, timeout_s: float, *, arguments: bool, hot: bool = False) -> Frozen:
         """Have the target called once. What comes back is copied before anything else is asked."""
         self.ask("prepare", timeout_s, ticket=ticket.said())
-        said, wall_s = self.ask("go", timeout_s)
+        said, wall_s = self.ask("go", timeout_s, hot=hot)
         try:
             results = tuple(hear(each, self.outbox) for each in said["results"])
             figures = float(said["seconds"]), wall_s, float(said["late_s"])

@@ -14,6 +14,7 @@ class Design:
     Attributes:
         warm_up: calls of each arm, before every series of rounds in fresh processes, that are checked and not timed.
         iterations: timed calls of each arm in a round; rounds: the unit of replication.
+        hot: calls of each arm with a hot cache in each pair of processes, on a GPU; told, not judged.
         processes: pairs of fresh processes that the rounds are spread over.
         minimum_effect: d, the smallest effect that counts, as a share.
         start_s, call_s: how long opening an arm and one call may take before it counts as hung. A first call may
@@ -28,6 +29,7 @@ class Design:
     warm_up: int = 10
     iterations: int = 30
     rounds: int = 10
+    hot: int = 10
     processes: int = 2
     minimum_effect: float = 0.01
     start_s: float = 180.0

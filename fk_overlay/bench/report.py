@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fk_overlay.bench.evidence import CANDIDATE
 from fk_overlay.bench.verdict import CaseVerdict
-from fk_overlay.core import Merit
+from fk_overlay.core import BASELINE, Merit
 from fk_overlay.integrity.roofline import Reached, reached
 from fk_overlay.stats.location import geometric_mean
 
@@ -85,6 +86,12 @@ def sentences(verdicts: Sequence[CaseVerdict]) -> Iterator[str]:
     """What a table has no room for: reasons, and each task's part in its model."""
     for verdict in verdicts:
         yield from (f"{verdict.task} {verdict.case[:8]}: {reason}" for reason in verdict.reasons)
+        if hot := verdict.facts.get("hot_s"):
+            before, after = hot[BASELINE], hot[CANDIDATE]
+            yield (
+                f"{verdict.task} {verdict.case[:8]}: with a hot cache {before / after:.3f} times as fast, "
+                f"{_microseconds(after)} us instead of {_microseconds(before)}"
+            )
     for gain in gains(verdicts):
         if gain.speedup is not None and gain.share is not None and gain.gain is not None:
             yield (

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Any
 
 from fk_overlay.bench.arm import ArmProcess
@@ -49,6 +50,7 @@ class Trial:
     expected: Expected | None = None
     arm: str = BASELINE
     ran: list[tuple[int, int, int]] = field(default_factory=list)
+    _hot: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ARMS})
     _last: Ticket | None = None
     _varied: tuple[int, int, int] = (0, 0, 0)
     _random: random.Random = field(default_factory=random.SystemRandom)
@@ -131,6 +133,7 @@ class Trial:
             if rows:
                 pairs.append(self._variation(arms, rows))
             self._recheck(pairs)
+        self._hot_calls(arms)
         outside = {name: arm.outside() for name, arm in arms.items()}
         ended = self._asked(arms, "finish")
         evidence.rejections += after(before, placed, ended, outside)
@@ -139,6 +142,16 @@ class Trial:
         ran, refused, entered = (whole - part for whole, part in counts)
         self.ran.append((ran, refused, entered))
         self._varied = (0, 0, 0)
+
+    def _hot_calls(self, arms: Mapping[str, ArmProcess]) -> None:
+        assert self.evidence is not None
+        if self.evidence.hopeless or not self.device.startswith("cuda"):
+            return
+        pairs = [self._pair(arms, hot=True) for _ in range(self.design.hot)]
+        self._recheck(pairs)
+        for name, seconds in self._hot.items():
+            seconds += [pair[name].seconds for _, pair in pairs]
+        self.facts["hot_s"] = {name: median(seconds) for name, seconds in self._hot.items() if seconds}
 
     def _started(self, stack: ExitStack, name: str, expected: Expected) -> ArmProcess:
         self.arm = name
@@ -182,7 +195,9 @@ class Trial:
         except ArmFailed as failure:
             raise arm.died(failure) from failure
 
-    def _pair(self, arms: Mapping[str, ArmProcess], rows: int = 0, *, first: bool = False) -> tuple[Ticket, Pair]:
+    def _pair(
+        self, arms: Mapping[str, ArmProcess], rows: int = 0, *, first: bool = False, hot: bool = False
+    ) -> tuple[Ticket, Pair]:
         """One call in each arm, in random order, from the same ticket."""
         assert self.evidence is not None
         assert self.expected is not None
@@ -193,7 +208,7 @@ class Trial:
         frozen = {}
         for name in self._random.sample(ARMS, len(ARMS)):
             with self._blaming(arms[name]):
-                frozen[name] = arms[name].call(ticket, timeout, arguments=arguments)
+                frozen[name] = arms[name].call(ticket, timeout, arguments=arguments, hot=hot)
         self.evidence.look(frozen)
         return ticket, frozen
 
@@ -222,7 +237,8 @@ class Trial:
         """Hold results against the oracle: all if there is time, else a random share. Which ones is drawn now, when
         nobody can change them any more."""
         assert self.evidence is not None
-        calls = self.design.rounds * (self.design.iterations + 1) + self.design.processes * (self.design.warm_up + 1)
+        design = self.design
+        calls = design.rounds * (design.iterations + 1) + design.processes * (design.warm_up + 1 + design.hot)
         share = max(self.design.recheck_least, self.design.recheck_s / (calls * self.facts["oracle_s"]))
         for ticket, pair in pairs:
             if ticket.rows or self._random.random() < share:

@@ -92,7 +92,7 @@ class Arm:
         assert made is not None
         before = {path: _layout(tensor) for path, tensor in made.tensors.items()}
         outbox.clear()
-        called = opened.caller(made)
+        called = opened.caller(made, hot=bool(message["hot"]))
         items = called.result if type(called.result) in (tuple, list) else (called.result,)
         said = [tell(item, outbox, made.tensors) for item in items]
         moved = [path for path, tensor in made.tensors.items() if _layout(tensor) != before[path]]

@@ -27,6 +27,9 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyBench]:
 def test_the_baseline_against_itself_passes(gpu: ToyBench, case: str, mode: str) -> None:
     verdict = gpu.judge(None, case, replace(ON_GPU, mode=mode))  # type: ignore[arg-type]
     assert (verdict.state, verdict.guard, verdict.clock) == ("passed", "", "cuda_events"), verdict.reasons
+    hot = verdict.facts["hot_s"]
+    assert 0 < hot["baseline"] < 1.5 * (verdict.baseline_s or 0)
+    assert 0 < hot["candidate"] < 1.5 * (verdict.candidate_s or 0)
 
 
 def test_work_on_a_stream_that_nobody_waits_for_is_noticed(gpu: ToyBench) -> None:

@@ -160,6 +160,11 @@ def test_the_views_name_the_guard_and_agree_with_the_verdicts() -> None:
     assert exit_code(verdicts) == 5
 
 
+def test_times_with_a_hot_cache_are_told_apart() -> None:
+    told = replace(judged("norm", "a", 2.0, 0.5, None), facts={"hot_s": {"baseline": 12e-6, "candidate": 8e-6}})
+    assert "norm a: with a hot cache 1.500 times as fast, 8.0 us instead of 12.0" in list(report.sentences([told]))
+
+
 def test_what_a_command_ends_with() -> None:
     passed = judged("norm", "a", 2.0, 0.5, None)
     skipped = replace(passed, state="skipped", merit=None)
