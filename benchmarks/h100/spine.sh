@@ -3,7 +3,7 @@
 # pack that adds FK_TEST_SLOW_US microseconds to every perceptron (32 a decode step of 7 ms: 3.3 us are 1.5 %).
 #
 #   ENGINE=vllm|sglang benchmarks/h100/spine.sh      # again and again, until it says that the run is done
-#   NAME=identity PACKS=tests/packs/identity benchmarks/h100/spine.sh
+#   NAME=identity PACKS=tests/packs/identity PASSES=4 benchmarks/h100/spine.sh
 #
 # 25 launches of about 35 s and three witness launches: three calls of ten minutes.
 cd "$(dirname "$0")/../.."
@@ -14,4 +14,4 @@ scenario=${SCENARIO:-scenarios/llama-3.1-8b-h100-steady.yaml}
 patches=()
 for pack in ${PACKS:-tests/packs/identity patches/example-triton tests/packs/slow}; do patches+=(--patch "$pack"); done
 judged "$(basename "$scenario" .yaml)-$engine${NAME:+-$NAME}" run --engine "$engine" --scenario "$scenario" --control \
-  "${patches[@]}"
+  ${PASSES:+--passes "$PASSES"} "${patches[@]}"

@@ -70,6 +70,10 @@ class Evidence:
         """Nothing that is still to come can save the case."""
         return bool(self.rejections)
 
+    def turn_to(self, expected: Expected) -> None:
+        """What comes now are calls like another one that was kept of the same case."""
+        self._expected, self._before = expected, None
+
     def look(self, pair: Pair) -> None:
         """What needs no oracle: what kind of thing came back, and whether the claimed time is possible."""
         mine, theirs = pair[CANDIDATE], pair[BASELINE]

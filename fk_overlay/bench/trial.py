@@ -37,6 +37,7 @@ class Trial:
 
     Attributes:
         arm: the one that was asked last, and so the one that failed.
+        expected: the oracle of the kept call whose turn it is: every pair of processes gets another one.
         ran: of every pair of processes: calls that ran the candidate, that it refused, that entered the original.
     """
 
@@ -51,6 +52,8 @@ class Trial:
     arm: str = BASELINE
     ran: list[tuple[int, int, int]] = field(default_factory=list)
     _hot: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ARMS})
+    _kept: list[Expected] = field(default_factory=list)
+    _snapshot: int = 0
     _last: Ticket | None = None
     _varied: tuple[int, int, int] = (0, 0, 0)
     _random: random.Random = field(default_factory=random.SystemRandom)
@@ -84,12 +87,20 @@ class Trial:
         }
         return next((reason for reason, holds in reasons.items() if holds), "") or self._oracle_refuses()
 
+    @property
+    def sittings(self) -> int:
+        """Pairs of processes."""
+        return max(1, min(self.design.processes, self.design.rounds))
+
     def _oracle_refuses(self) -> str:
+        kept = max(1, min(self.sittings, len(self.case.snapshots)))
         try:
-            self.expected = Expected(self.task, self.case, 0, self.device)
+            self._kept = [Expected(self.task, self.case, number, self.device) for number in range(kept)]
             began = time.perf_counter()
-            self.expected.of(Ticket(1))
-            self.facts["oracle_s"] = time.perf_counter() - began
+            for expected in self._kept:
+                expected.of(Ticket(1))
+            self.facts["oracle_s"] = (time.perf_counter() - began) / kept
+            self.expected = self._kept[0]
         except (ValueError, FileError) as error:
             return f"the oracle cannot judge it: {error}"
         return ""
@@ -100,15 +111,21 @@ class Trial:
         Raises:
             ArmFailed: an arm died, hung or lied; :attr:`arm` says which.
         """
-        assert self.expected is not None
-        self.evidence = Evidence(self.expected, self.task.tolerance[self.dtype])
-        sittings, done = max(1, min(self.design.processes, self.design.rounds)), 0
-        for number in range(sittings):
-            rounds = (self.design.rounds - done) // (sittings - number)
+        self.evidence = Evidence(self._kept[0], self.task.tolerance[self.dtype])
+        done = 0
+        for number in range(self.sittings):
+            rounds = (self.design.rounds - done) // (self.sittings - number)
             done += rounds
             if not self.evidence.hopeless:
+                self._turn_to(number % len(self._kept))
                 with ExitStack() as stack:
-                    self._sitting(stack, rounds, self.expected, self.evidence)
+                    self._sitting(stack, rounds, self._kept[self._snapshot], self.evidence)
+
+    def _turn_to(self, snapshot: int) -> None:
+        assert self.evidence is not None
+        self._snapshot, self._last = snapshot, None
+        self.expected = self._kept[snapshot]
+        self.evidence.turn_to(self.expected)
 
     def _sitting(self, stack: ExitStack, rounds: int, expected: Expected, evidence: Evidence) -> None:
         """A pair of fresh processes, warmed up, for some of the rounds."""
@@ -162,7 +179,7 @@ class Trial:
             self.case,
             self.task,
             self.pack if name == CANDIDATE else None,
-            snapshot=0,
+            snapshot=self._snapshot,
             device=self.device,
             dtype=self.dtype,
             mode=self.design.mode,

@@ -166,13 +166,17 @@ class Recorded:
         self._rows: list[dict[str, Any]] = []
 
     def call(self, task: str, function: Callable[..., Any], module: Any = None, **arguments: Any) -> None:
-        """Make a call once and record it; ``module`` is the instance that a method belongs to."""
+        """Make a call once and record it; ``module`` is the instance that a method belongs to. A call like an earlier
+        one adds its values to that case."""
         member = f"{type(module).__qualname__}.{function.__name__}" if module is not None else function.__name__
         call = Call(self._recipes)
         named: list[Named] = [(name, False, value) for name, value in arguments.items()]
         call.note(named)
         signature = plain(call.describe(named))
         snapshot = self._kept(call)
+        if same := [row for row in self._rows if (row["task"], row["signature"]) == (task, signature)]:
+            same[0]["snapshots"] += plain([snapshot])
+            return
         result = function(*arguments.values())
         items = result if isinstance(result, tuple) else (result,)
         given: list[Named] = [(str(number), False, item) for number, item in enumerate(items)]
@@ -211,7 +215,7 @@ class Recorded:
 
 
 def record(root: Path, folder: Path, device: str = "cpu") -> Path:
-    """Two calls of the norm, one of each function."""
+    """Two calls of the norm, two alike of ``scaled``, one of each other function."""
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, device=device)
@@ -223,7 +227,8 @@ def record(root: Path, folder: Path, device: str = "cpu") -> Path:
         made = Recorded(folder)
         made.call("norm", norm.forward_native, norm, x=normal(9, 64))
         made.call("norm", norm.forward_native, norm, x=normal(9, 64), residual=normal(9, 64))
-        made.call("scaled", engine.scaled, x=normal(100, 100), by=1.5)
+        for _ in range(2):
+            made.call("scaled", engine.scaled, x=normal(100, 100), by=1.5)
         slots = torch.randperm(50)[:7].to(device)
         made.call("keep", engine.keep, cache=normal(50, 16), x=normal(7, 16), slots=slots)
         made.call("logs", engine.logs, x=normal(20, 50))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_toy import QUICK, ToyBench
+
+from fk_overlay.bench.bench import Bench
 
 HONEST = """
 import torch
@@ -40,6 +43,21 @@ def test_the_baseline_against_itself_passes(toy: ToyBench, case: str) -> None:
 def test_an_honest_kernel_passes(toy: ToyBench, case: str, source: str) -> None:
     verdict = toy.judge(source, case)
     assert (verdict.state, verdict.guard) == ("passed", ""), verdict.reasons
+
+
+def test_every_pair_of_processes_gets_another_of_the_kept_calls(toy: ToyBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    arm = Bench.arm
+
+    def seen(bench: Bench, *args: Any, **wanted: Any) -> Any:
+        asked.append(wanted["snapshot"])
+        return arm(bench, *args, **wanted)
+
+    monkeypatch.setattr(Bench, "arm", seen)
+    assert len(toy.cases["scaled"].snapshots) == 2
+    verdict = toy.judge(SCALED, "scaled", replace(QUICK, processes=3, rounds=3))
+    assert (verdict.state, verdict.guard) == ("passed", ""), verdict.reasons
+    assert asked == [0, 0, 1, 1, 0, 0]
 
 
 def test_nothing_is_left_behind(toy: ToyBench) -> None:
