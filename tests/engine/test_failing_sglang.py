@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
+import time
 from collections.abc import MutableMapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -126,3 +128,34 @@ def test_another_server_on_the_port_is_not_the_engine(
             fails(engine, wanted, tmp_path / "launch", match=r"another process|ended with code")
         finally:
             other.shutdown()
+
+
+@pytest.mark.parametrize("driver", ["offline", "server"])
+def test_a_run_that_is_killed_while_its_schedulers_start_leaves_none(tmp_path: Path, driver: str) -> None:
+    text = (REPOSITORY / "scenarios/tiny-llama.yaml").read_text(encoding="utf-8")
+    text = text.replace("../tests/models", str(REPOSITORY / "tests/models"))
+    file = tmp_path / "tiny.yaml"
+    file.write_text(text.replace("driver: offline", f"driver: {driver}"), encoding="utf-8")
+    command = [sys.executable, "-m", "fk_overlay.cli.main", "run", "--engine", "sglang", "--scenario", str(file)]
+    command += ["--patch", str(PACKS / "identity"), "--out", str(tmp_path / "run")]
+    with (tmp_path / "log").open("wb") as log:
+        run = psutil.Popen(command, env={**os.environ, "FK_OVERLAY_HOME": str(tmp_path)}, stdout=log, stderr=log)
+    try:
+        family: list[psutil.Process] = []
+        deadline = time.monotonic() + 120
+        while sum(map(spawned, family)) < 2 and time.monotonic() < deadline and run.is_running():
+            time.sleep(0.1)
+            family = run.children(recursive=True)
+        time.sleep(2)  # they are Python by then, and far from having imported SGLang
+    finally:
+        run.kill()
+    assert sum(map(spawned, family)) >= 2, (tmp_path / "log").read_text()
+    gone, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == [], gone
+
+
+def spawned(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False

@@ -1,6 +1,7 @@
 """``python -m fk_overlay.engines.sglang.cli ...``: SGLang's own server, also on a machine without a GPU.
 
-Importing this module has an effect on purpose: SGLang's schedulers import it as their main module.
+Importing this module has an effect on purpose: SGLang's schedulers import it as their main module. So they end with
+their parent from their beginning on; SGLang sees to that only when they have imported everything.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ import os
 import sys
 
 from fk_overlay.engines.gpus import names
+from fk_overlay.engines.processes import die_with_parent
 from fk_overlay.engines.sglang import standins
 from fk_overlay.engines.sglang.environment import CPU_ENGINE
 
 if not names():
     os.environ.setdefault(CPU_ENGINE, "1")
 standins.install()
+die_with_parent()
 
 
 def main() -> None:
-    from fk_overlay.engines.processes import die_with_parent
-
-    die_with_parent()
     from sglang.launch_server import run_server
     from sglang.srt.plugins import load_plugins
     from sglang.srt.server_args import prepare_server_args

@@ -1,6 +1,7 @@
 """SGLang's ``Engine`` behind :mod:`fk_overlay.engines.offline.driver`.
 
-Importing this module has an effect on purpose: SGLang's schedulers import it as their main module.
+Importing this module has an effect on purpose: SGLang's schedulers import it as their main module. So they end with
+their parent from their beginning on; SGLang sees to that only when they have imported everything.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Any
 
 from fk_overlay.core import Request
 from fk_overlay.engines.offline.driver import drive
+from fk_overlay.engines.processes import die_with_parent
 from fk_overlay.engines.sglang import standins
 from fk_overlay.engines.sglang.protocol import fields
 from fk_overlay.engines.sglang.stream import ranked
 
 standins.install()
+die_with_parent()
 
 
 class EngineDriver:
