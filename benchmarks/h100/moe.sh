@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Are patches/h100-moe and patches/h100-moe-fused worth having? The shape of Qwen3-30B-A3B on one H100: at saturation and one request at a time, long
-# prompts, and behind the server with an open loop at 0.7 of saturation. Five restarts of each arm a scenario.
+# Are patches/h100-moe and patches/h100-moe-fused worth having? The shape of Qwen3-30B-A3B on one H100: at saturation and
+# one request at a time, long prompts, and behind the server with an open loop at 0.7 of saturation. Five restarts of each
+# arm a scenario.
 #
 #   benchmarks/h100/moe.sh                                   # again and again, until it says that all runs are done
 #   PACKS="patches/h100-moe my/pack" benchmarks/h100/moe.sh  # every pack is an arm of each run

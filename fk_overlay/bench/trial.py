@@ -37,7 +37,6 @@ class Trial:
 
     Attributes:
         arm: the one that was asked last, and so the one that failed.
-        expected: the oracle of the kept call whose turn it is: every pair of processes gets another one.
         ran: of every pair of processes: calls that ran the candidate, that it refused, that entered the original.
     """
 
@@ -48,7 +47,6 @@ class Trial:
     design: Design
     facts: dict[str, Any] = field(default_factory=dict)
     evidence: Evidence | None = None
-    expected: Expected | None = None
     arm: str = BASELINE
     ran: list[tuple[int, int, int]] = field(default_factory=list)
     _hot: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ARMS})
@@ -88,6 +86,11 @@ class Trial:
         return next((reason for reason, holds in reasons.items() if holds), "") or self._oracle_refuses()
 
     @property
+    def expected(self) -> Expected | None:
+        """The oracle of the kept call whose turn it is: every pair of processes gets another one."""
+        return self._kept[self._snapshot] if self._kept else None
+
+    @property
     def sittings(self) -> int:
         """Pairs of processes."""
         return max(1, min(self.design.processes, self.design.rounds))
@@ -100,7 +103,6 @@ class Trial:
             for expected in self._kept:
                 expected.of(Ticket(1))
             self.facts["oracle_s"] = (time.perf_counter() - began) / kept
-            self.expected = self._kept[0]
         except (ValueError, FileError) as error:
             return f"the oracle cannot judge it: {error}"
         return ""
@@ -117,15 +119,11 @@ class Trial:
             rounds = (self.design.rounds - done) // (self.sittings - number)
             done += rounds
             if not self.evidence.hopeless:
-                self._turn_to(number % len(self._kept))
+                self._snapshot, self._last = number % len(self._kept), None
+                expected = self._kept[self._snapshot]
+                self.evidence.turn_to(expected)
                 with ExitStack() as stack:
-                    self._sitting(stack, rounds, self._kept[self._snapshot], self.evidence)
-
-    def _turn_to(self, snapshot: int) -> None:
-        assert self.evidence is not None
-        self._snapshot, self._last = snapshot, None
-        self.expected = self._kept[snapshot]
-        self.evidence.turn_to(self.expected)
+                    self._sitting(stack, rounds, expected, self.evidence)
 
     def _sitting(self, stack: ExitStack, rounds: int, expected: Expected, evidence: Evidence) -> None:
         """A pair of fresh processes, warmed up, for some of the rounds."""

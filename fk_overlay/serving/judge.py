@@ -70,7 +70,7 @@ def run(order: Order, folder: Path, tell: Tell) -> list[Verdict]:
         KeyboardInterrupt: after the running engine was stopped and the interruption was noted.
     """
     with opened(order, folder) as (bench, before):
-        if before.moved:
+        if before.moved_to:
             bench, before = _begun_anew(order, bench, before)
         try:
             _launches(order, bench, before.records, tell)
@@ -106,7 +106,7 @@ def _begun_anew(order: Order, bench: Bench, before: Past) -> tuple[Bench, Past]:
     """A pair is made on one machine: the launches of a restart that was begun on another one are made again."""
     aside = before.unfinished([arm.name for arm in order.arms])
     text = "went on on another machine" + (f"; made again: {', '.join(aside)}" if aside else "")
-    bench.recorder.add("note", text=text, host=machine()["host"], sets_aside=aside)
+    bench.recorder.add("note", text=text, host=before.moved_to, sets_aside=aside)
     before = before.without(aside)
     return replace(bench, shared=_shared(order.scenario, before.records)), before
 

@@ -20,10 +20,10 @@ IDENTITY = ("engine", "engine_version", "mode", "design", "scenario", "arms", "t
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The records of launches that are over, and whether they were made on another machine than this one."""
+    """The records of launches that are over, and the name of this machine if the last were made on another one."""
 
     records: tuple[Record, ...] = ()
-    moved: bool = False
+    moved_to: str | None = None
 
     def unfinished(self, arms: Sequence[str]) -> list[str]:
         """Timed launches of a restart that does not have one of every arm yet. Arms that failed in an earlier restart
@@ -37,7 +37,7 @@ class Past:
 
     def without(self, launches: Sequence[str]) -> Past:
         gone = set(launches)
-        return Past(tuple(record for record in self.records if record.get("launch") not in gone), self.moved)
+        return Past(tuple(record for record in self.records if record.get("launch") not in gone), self.moved_to)
 
     def _restarts(self) -> dict[int, list[Record]]:
         found: dict[int, list[Record]] = {}
@@ -70,8 +70,8 @@ def past(folder: Path, header: Record) -> Past:
             f"{folder} was begun on another kind of machine, then / now: {', '.join(different)}; "
             "go on where it was begun, or give another --out"
         )
-    hosts = [began["environment"].get("host"), *_moves(records)]
-    return Past(tuple(_closed(standing(records))), moved=hosts[-1] != header["environment"]["host"])
+    hosts, here = [began["environment"].get("host"), *_moves(records)], header["environment"]["host"]
+    return Past(tuple(_closed(standing(records))), moved_to=here if hosts[-1] != here else None)
 
 
 def _moves(records: Sequence[Record]) -> Iterator[str]:

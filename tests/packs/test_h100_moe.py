@@ -1,31 +1,18 @@
 """patches/h100-moe under Triton's interpreter, against the oracles of its tasks. What a GPU makes of it is not here."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-from collections import Counter
-from pathlib import Path
-
 import pytest
+from packs.interpreting import PATCHES, lines_of
 
 from fk_overlay import catalog, packs
 from fk_overlay.errors import PackError
 from fk_overlay.packs import Machine
 
-HERE = Path(__file__).parent
-PACK = HERE.parents[1] / "patches" / "h100-moe"
+PACK = PATCHES / "h100-moe"
 TASKS = ("moe_sum", "moe_activation", "moe_align")
 
 
 def test_kernels_agree_with_the_oracles_and_their_operators_are_sound() -> None:
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("triton is not installed")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TRITON_INTERPRET": "1"}
-    command = [sys.executable, str(HERE / "interpret_h100_moe.py"), str(PACK)]
-    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-    lines = Counter(result.stdout.splitlines())
+    lines = lines_of("interpret_h100_moe.py", "h100-moe")
     assert not [line for line in lines if "False" in line or ("opcheck" in line and not line.endswith(" SUCCESS"))]
     agreed = {dtype: [lines[f"{task} {dtype} True"] for task in TASKS] for dtype in ("bfloat16", "float16", "float32")}
     declined = {dtype: [lines[f"{task} {dtype} declined"] for task in TASKS] for dtype in agreed}

@@ -1,32 +1,15 @@
 """patches/h100-moe-fused under Triton's interpreter: its kernel against the formula, and its layer against the task's
 oracle through the functions of the installed vLLM. What a GPU makes of it is not here."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-from collections import Counter
-from pathlib import Path
-
 import pytest
 from engine.real_engine import only
+from packs.interpreting import lines_of
 
-HERE = Path(__file__).parent
-PATCHES = HERE.parents[1] / "patches"
-
-
-def interpreted(*packs: str) -> Counter[str]:
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("triton is not installed")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TRITON_INTERPRET": "1"}
-    command = [sys.executable, str(HERE / "interpret_h100_moe_fused.py"), *(str(PATCHES / pack) for pack in packs)]
-    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-    return Counter(result.stdout.splitlines())
+PROGRAM = "interpret_h100_moe_fused.py"
 
 
 def test_the_first_product_is_right_and_its_operator_is_sound() -> None:
-    lines = interpreted("h100-moe-fused")
+    lines = lines_of(PROGRAM, "h100-moe-fused")
     expected = {"opcheck SUCCESS": 2, "gate_up torch.bfloat16 True": 8, "gate_up torch.float16 True": 8}
     assert lines == expected
 
@@ -34,7 +17,7 @@ def test_the_first_product_is_right_and_its_operator_is_sound() -> None:
 @pytest.mark.engine
 @only("vllm")
 def test_the_layer_is_right_between_the_engines_own_functions() -> None:
-    lines = interpreted("h100-moe-fused", "h100-moe")
+    lines = lines_of(PROGRAM, "h100-moe-fused", "h100-moe")
     whole = {line: count for line, count in lines.items() if line.startswith("whole")}
     # float16: of the oracle's samples two of SiLU on one rank, then a decode step and one token. GELU and other ranks'
     # experts are declined, and float32.
