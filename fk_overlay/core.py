@@ -102,6 +102,9 @@ class Task(Strict):
         mutates: arguments that the target writes to; their new values are results.
         aliases: results that share memory with an argument, as ``result -> argument``.
         data_dependent: arguments whose *values* steer the work (routing ids, slots, block tables).
+        paged: the argument that says which token of its sequence each row is, where the target keeps keys and values of
+            earlier tokens in the engine's paged cache: rows of all its tensors are tokens, and the oracle knows one
+            sequence, all of it in one call. Empty for a target that keeps nothing.
         families: model families that use the place (``dense``, ``moe`` ...).
         tolerance: per dtype name.
         folder: where ``task.toml``, ``reference.py`` and ``contract.json`` lie.
@@ -115,6 +118,7 @@ class Task(Strict):
     mutates: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     data_dependent: tuple[str, ...] = ()
+    paged: str = ""
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
     folder: Path = Path()
 

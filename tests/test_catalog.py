@@ -218,7 +218,7 @@ def test_a_missing_file() -> None:
         catalog.load_task(Path("nowhere/task.toml"))
 
 
-TASK_KEYS = "name, level, summary, families, target, mutates, aliases, data_dependent, tolerance"
+TASK_KEYS = "name, level, summary, families, target, mutates, aliases, data_dependent, paged, tolerance"
 
 
 @pytest.mark.parametrize(

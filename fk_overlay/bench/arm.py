@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fk_overlay.bench.channel import ParentEnd, forged
 from fk_overlay.bench.inputs import Ticket
@@ -49,15 +49,39 @@ class Frozen:
     events: tuple[str, ...] = ()
 
 
+class Ran(NamedTuple):
+    """Calls that ran the candidate, that ``supports`` refused, and that entered the original."""
+
+    ran: int = 0
+    refused: int = 0
+    entered: int = 0
+
+    def plus(self, other: Ran) -> Ran:
+        return Ran(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def minus(self, other: Ran) -> Ran:
+        return Ran(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+
+
 class ArmProcess:
     """A forked process that runs :func:`fk_overlay.bench.worker.main`.
 
     Args:
         outbox_bytes: room for the results and arguments of one call.
+        filling: the place whose calls before each timed one fill a cache; empty if there is none.
     """
 
-    def __init__(self, name: str, server: ForkServer, order: Order, env: Mapping[str, str], outbox_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        server: ForkServer,
+        order: Order,
+        env: Mapping[str, str],
+        outbox_bytes: int,
+        filling: str = "",
+    ) -> None:
         self.name = name
+        self._filling, self._filled = filling, Ran()
         self.folder = Path(order.folder)
         self.outbox = Outbox(Path(order.outbox), outbox_bytes)
         self.process = EngineProcess.fork(server, MAIN, env, self.folder / "arm.log")
@@ -89,7 +113,7 @@ class ArmProcess:
 
     def call(self, ticket: Ticket, timeout_s: float, *, arguments: bool, hot: bool = False) -> Frozen:
         """Have the target called once. What comes back is copied before anything else is asked."""
-        self.ask("prepare", timeout_s, ticket=ticket.said())
+        self._prepare(ticket, timeout_s)
         said, wall_s = self.ask("go", timeout_s, hot=hot)
         try:
             results = tuple(hear(each, self.outbox) for each in said["results"])
@@ -103,6 +127,12 @@ class ArmProcess:
         described = {path: self._described(path, ticket.rows) for path in given}
         held = {path: self.outbox.take(begin, *described[path]) for path, begin in given.items() if begin >= 0}
         return Frozen(results, single, held, moved, *figures, events)
+
+    def _prepare(self, ticket: Ticket, timeout_s: float) -> None:
+        before = self.ran(self._filling) if self._filling else Ran()
+        self.ask("prepare", timeout_s, ticket=ticket.said())
+        if self._filling:
+            self._filled = self._filled.plus(self.ran(self._filling).minus(before))
 
     def expect_arguments(self, tensors: Mapping[str, Tensor]) -> None:
         """What the arguments look like, known from the parent's own."""
@@ -119,14 +149,14 @@ class ArmProcess:
     def outside(self) -> dict[str, int]:
         return process.outside(self.process.popen.pid)
 
-    def ran(self, place: str) -> tuple[int, int, int]:
-        """Calls of a place that ran the candidate, that ``supports`` refused, and that entered the original."""
+    def ran(self, place: str) -> Ran:
+        """Calls of a place so far, without those that filled a cache."""
         rows = [row for row in receipts.collect(self.folder / RECEIPTS) if row["task"] is not None]
-        mine = [row for row in rows if row["target"] == place]
+        mine = [row for row in rows if place in (row["target"], f"{row['target']}.forward")]  # of a model, the latter
         ran = sum(row["calls_eager"] + row["calls_traced"] + row["calls_captured"] for row in mine)
         refused = sum(row["fallbacks"] for row in mine)
         entered = counters.read(self.folder / ORIGINALS)
-        return ran, refused, sum(sum(row) for row in entered)
+        return Ran(ran, refused, sum(sum(row) for row in entered)).minus(self._filled)
 
     def died(self, error: ArmFailed) -> ArmFailed:
         """The error with what the process wrote last. One that hangs is not asked to end."""

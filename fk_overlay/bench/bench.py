@@ -120,7 +120,8 @@ class Bench:
             outbox=str((self._shared if roomy else folder) / f"{self._count}.outbox"),
             **wanted,  # type: ignore[arg-type]
         )
-        return ArmProcess(name, self._forking(), order, self._environment(folder), outbox_bytes)
+        filling = case.target if task.paged else ""
+        return ArmProcess(name, self._forking(), order, self._environment(folder), outbox_bytes, filling)
 
     def _plan(self, name: str, task: Task, pack: Pack | None, folder: Path) -> Plan:
         """Only what the pack has for this task; a pack that has nothing is refused."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fk_overlay.bench.history import History
 from fk_overlay.bench.inputs import Inputs, Made, Ticket
 from fk_overlay.bench.subject import inputs_of
 from fk_overlay.capture import store
 from fk_overlay.capture.values import Values, stand_in
 from fk_overlay.core import Case, Cost, Task
+from fk_overlay.engines import sequences
+from fk_overlay.engines.workbench import Workbench
 from fk_overlay.integrity.calls import changed, named, results_of
 from fk_overlay.integrity.oracle import Oracle, load_oracle
 from fk_overlay.integrity.weights import fingerprint
@@ -34,14 +37,16 @@ class Expected:
         ValueError: (of :meth:`of`) the oracle cannot judge such a call.
     """
 
-    def __init__(self, task: Task, case: store.Case, snapshot: int, device: str) -> None:
+    def __init__(self, task: Task, case: store.Case, snapshot: int, device: str, workbench: Workbench) -> None:
         self.task, self.case = task, case
         self.oracle: Oracle = load_oracle(task)
         self._built: dict[str, Any] = {}
         self._tensors: dict[str, Tensor] = {}
         self._values = case.values(snapshot, device=device, build=self._build)
         self._precise = _with_precise_modules(self._values, list(self._built.values()))
-        self.inputs: Inputs = inputs_of(case, snapshot, self._precise, task, self.oracle)
+        step = workbench.step(self._values) if task.paged else None
+        self.inputs: Inputs = inputs_of(case, snapshot, self._precise, task, self.oracle, step)
+        self._history = None if step is None else History(self.inputs, step, task.paged)
 
     @property
     def weights(self) -> dict[str, str]:
@@ -52,8 +57,9 @@ class Expected:
         """What a call of this case cannot do without, if the task says so."""
         if self.oracle.cost is None:
             return None
-        call = Case(self._values.module, self._values.args, self._values.kwargs)
-        return self.oracle.cost(**named(self.oracle, self.oracle.restated(self.case.engine, call)))
+        if self._history is not None:
+            return self._cost_with_history(self._history)
+        return self._cost(self._values.args, self._values.kwargs)
 
     def of(self, ticket: Ticket) -> Truth:
         """The expected results of one call. The oracle runs in float64, its arguments are as the target gets them."""
@@ -62,9 +68,22 @@ class Expected:
         with torch.inference_mode():
             made = self.inputs.make(replace(ticket, reuse=False))
             call = self.restated(made)
-            precise = {name: _double(value) for name, value in named(self.oracle, call).items()}
-            results = self.oracle.canonical(call, results_of(self.oracle, precise))
+            results = self._results(call) if self._history is None else self._last_rows(self._history, ticket, made)
+            results = self.oracle.canonical(call, results)
         return Truth(call, results, made)
+
+    def _results(self, call: Case) -> tuple[Tensor, ...]:
+        precise = {name: _double(value) for name, value in named(self.oracle, call).items()}
+        return results_of(self.oracle, precise)
+
+    def _last_rows(self, history: History, ticket: Ticket, made: Made) -> tuple[Tensor, ...]:
+        """Results for the call's own tokens, each sequence computed as a whole."""
+        import torch
+
+        found = []
+        for span, whole in history.whole(ticket, made):
+            found.append([result[span.begin :] for result in self._results(self.restated(whole))])
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
     def canonical(self, call: Case, results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Results in the form in which they are compared; as they are, where they cannot be brought into it."""
@@ -75,6 +94,21 @@ class Expected:
 
     def restated(self, made: Made) -> Case:
         return self.oracle.restated(self.case.engine, Case(self._precise.module, made.args, made.kwargs))
+
+    def _cost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Cost:
+        assert self.oracle.cost is not None
+        restated = self.oracle.restated(self.case.engine, Case(self._values.module, args, kwargs))
+        return self.oracle.cost(**named(self.oracle, restated))
+
+    def _cost_with_history(self, history: History) -> Cost:
+        """Weights and the call's own tokens move once, keys and values of earlier tokens are read; the arithmetic of a
+        token is what one more of it adds to its sequence."""
+        own = self._cost(*history.shaped(sequences.rows(history.step)))
+        flops, read = 0, own.read
+        for span in history.step:
+            flops += self._cost(*history.shaped(span.end)).flops - self._cost(*history.shaped(span.begin)).flops
+            read += span.begin * self.oracle.kept(self._values.module)
+        return Cost(read, own.written, flops)
 
     def _build(self, recipe: Any, tensors: Any) -> Any:
         name = next(name for name, known in self.case.modules.items() if known is recipe)

@@ -23,6 +23,8 @@ PADS, PAD = 4, 256
 """A memory begins 0 to 3 times 256 bytes into its block, so that its address says nothing about the call."""
 FEW = 1000
 """A twist draws one element in so many anew, at least one."""
+MORE, SEEDS = 0x9E3779B97F4A7C15, 1 << 63
+"""What is added to a call's seed for rows that are not its own (2^64 over the golden ratio), and what bounds a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,10 @@ class Inputs:
         steering: names of arguments whose values steer the work.
         poisoned: names of arguments that are only written to.
         fresh: draws the steering ones; without it rows of the captured values are put in another order and scaled.
+
+    Attributes:
+        base: the captured tensors, by dotted path.
+        rows: rows that a call may have fewer of; 0 if it may not.
     """
 
     def __init__(
@@ -83,25 +89,48 @@ class Inputs:
         self._steering, self._poisoned, self._fresh = frozenset(steering), frozenset(poisoned), fresh
         held = {argument.name: value for argument, value in self._given if argument.kind != "module"}
         self._held = held
-        self._base = tensors(held)
-        self._spread = {path: _spread(tensor) for path, tensor in self._base.items() if tensor.is_floating_point()}
+        self.base = tensors(held)
+        self._spread = {path: _spread(tensor) for path, tensor in self.base.items() if tensor.is_floating_point()}
         self._memory: dict[int, Tensor] = {}
-        self.rows = _rows(self._base, signature)
+        self.rows = _rows(self.base, signature)
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.untyped_storage().nbytes() for tensor in self._base.values())
+        return sum(tensor.untyped_storage().nbytes() for tensor in self.base.values())
 
     def make(self, ticket: Ticket) -> Made:
         memory = self._allocate(ticket)
-        made = {path: self._view(memory, tensor, ticket.rows) for path, tensor in self._base.items()}
+        made = {path: self._view(memory, tensor, ticket.rows) for path, tensor in self.base.items()}
         for path, value in self._values(ticket).items():
             made[path].copy_(value[: ticket.rows] if ticket.rows else value)
         self._memory = memory
-        structure = changed(self._held, lambda path, _: made[path])
+        return self.arranged(made)
+
+    def more(self, seed: int, count: int) -> dict[str, Tensor]:
+        """``count`` rows of every tensor that no call has: normal with the captured mean and deviation, or drawn from
+        the captured values. The same in an arm and in its parent."""
+        import torch
+
+        found = {}
+        for number, (path, base) in enumerate(self.base.items()):
+            generator = torch.Generator(base.device).manual_seed((seed + MORE * (number + 1)) % SEEDS)
+            shape = (count, *base.shape[1:])
+            if path in self._spread:
+                mean, std = self._spread[path]
+                normal = torch.randn(shape, generator=generator, device=base.device, dtype=torch.float32)
+                found[path] = (normal * std + mean).to(base.dtype)
+            else:
+                flat = base.flatten()
+                which = torch.randint(len(flat), shape, generator=generator, device=base.device)
+                found[path] = flat[which]
+        return found
+
+    def arranged(self, tensors: Mapping[str, Tensor]) -> Made:
+        """The captured arguments with these tensors in their places."""
+        structure = changed(self._held, lambda path, _: tensors[path])
         given = [(argument, structure.get(argument.name, value)) for argument, value in self._given]
         args = tuple(value for argument, value in given if not argument.keyword)
-        return Made(args, {argument.name: value for argument, value in given if argument.keyword}, made)
+        return Made(args, {argument.name: value for argument, value in given if argument.keyword}, tensors)
 
     def spoil(self, ticket: Ticket) -> None:
         """Overwrite the memory of the last call."""
@@ -115,7 +144,7 @@ class Inputs:
             return self._memory
         memory = {}
         offsets = random.Random(ticket.seed)
-        for tensor in self._base.values():
+        for tensor in self.base.values():
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in memory:
                 pad = PAD * offsets.randrange(PADS)
@@ -135,13 +164,13 @@ class Inputs:
     def _values(self, ticket: Ticket) -> dict[str, Tensor]:
         import torch
 
-        if not self._base:
+        if not self.base:
             return {}
         style = random.Random(ticket.seed).choice(("drawn", "shuffled"))
-        generator = torch.Generator(next(iter(self._base.values())).device).manual_seed(ticket.seed)
+        generator = torch.Generator(next(iter(self.base.values())).device).manual_seed(ticket.seed)
         given = {} if self._fresh is None else dict(self._fresh(self._held, ticket.seed))
         values, order = {}, None
-        for path, base in self._base.items():
+        for path, base in self.base.items():
             name = path.partition(".")[0]
             if name in self._poisoned:
                 values[path] = _poison(base, ticket.poison)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fk_overlay.bench import calling
+from fk_overlay.bench.arm import Ran
 from fk_overlay.bench.bench import Bench
 from fk_overlay.bench.design import Design
 from fk_overlay.bench.evidence import CANDIDATE, Evidence
@@ -95,10 +97,8 @@ def _judged(trial: Trial, evidence: Evidence) -> CaseVerdict:
     return _verdict(trial, "passed", reasons=tuple(_notes(trial, evidence, found)), merit=said)
 
 
-def counted(trial: Trial) -> tuple[int, int, int]:
-    """Calls that ran the candidate, that ``supports`` refused, and that entered the original."""
-    ran, refused, entered = (sum(each) for each in zip((0, 0, 0), *trial.ran, strict=True))
-    return ran, refused, entered
+def counted(trial: Trial) -> Ran:
+    return functools.reduce(Ran.plus, trial.ran, Ran())
 
 
 def effect(evidence: Evidence) -> Interval | None:

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fk_overlay import catalog
-from fk_overlay.bench.inputs import Inputs
+from fk_overlay.bench.history import positions
+from fk_overlay.bench.inputs import Fresh, Inputs
 from fk_overlay.bench.order import ORIGINALS, Order
 from fk_overlay.capture import store
 from fk_overlay.capture.signature import Module
 from fk_overlay.capture.values import Values, reach
-from fk_overlay.engines.workbench import Workbench
+from fk_overlay.core import Task
+from fk_overlay.engines.sequences import Step
+from fk_overlay.engines.workbench import Pages, Workbench
 from fk_overlay.integrity import original
-from fk_overlay.integrity.oracle import load_oracle
+from fk_overlay.integrity.oracle import Oracle, load_oracle
 from fk_overlay.overlay.activate import Overlay
 from fk_overlay.overlay.counters import Counters
 from fk_overlay.overlay.host import Host
@@ -94,7 +97,15 @@ class Subject:
 
     def inputs(self) -> Inputs:
         oracle = load_oracle(self.task)
-        return inputs_of(self.case, self._order.snapshot, self.values, self.task, oracle)
+        return inputs_of(self.case, self._order.snapshot, self.values, self.task, oracle, self.step())
+
+    def step(self) -> Step | None:
+        """Which tokens the rows of the captured call were, where the engine keeps earlier ones."""
+        return self._workbench.step(self.values) if self.task.paged else None
+
+    def pages(self, step: Step) -> Pages:
+        """The engine's cache around the module. After :meth:`place`."""
+        return self._workbench.pages(self.values.module, self.case.modules[self.case.module], step)
 
     def module_tensors(self) -> dict[str, Tensor]:
         """Weights and buffers of every module of the case, by recipe and dotted path."""
@@ -130,12 +141,19 @@ class Subject:
                 original.count_entries(behind, Tally(counters, row))
 
 
-def inputs_of(case: store.Case, snapshot: int, values: Values, task: Any, oracle: Any) -> Inputs:
+def inputs_of(case: store.Case, snapshot: int, values: Values, task: Task, oracle: Oracle, step: Step | None) -> Inputs:
     """The same inputs in an arm and in its parent."""
     signature = (case.snapshots[snapshot].arguments if case.snapshots else ()) or case.signature
-    poisoned = oracle.unused & set(task.mutates)
-    fresh = None if oracle.fresh is None else partial(oracle.fresh, values.module)
+    poisoned = sorted(oracle.unused & set(task.mutates))
+    fresh: Fresh | None = None if oracle.fresh is None else partial(oracle.fresh, values.module)
+    if step is not None:
+        fresh = partial(_placed, task.paged, step)
     return Inputs(values, signature, task.data_dependent, poisoned, fresh)
+
+
+def _placed(argument: str, step: Step, given: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
+    """Positions are what the batch says, whatever the seed."""
+    return {argument: positions(step, given[argument])}
 
 
 def named(place: str) -> Any:

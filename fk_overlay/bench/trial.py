@@ -11,14 +11,16 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from fk_overlay.bench.arm import ArmProcess
+from fk_overlay.bench.arm import ArmProcess, Ran
 from fk_overlay.bench.bench import Bench
 from fk_overlay.bench.design import Design
 from fk_overlay.bench.evidence import CANDIDATE, Evidence, Pair
 from fk_overlay.bench.expected import Expected
 from fk_overlay.bench.inputs import Ticket
+from fk_overlay.bench.subject import named
 from fk_overlay.capture import store
 from fk_overlay.core import BASELINE, Pack, Task
+from fk_overlay.engines.workbench import Workbench
 from fk_overlay.errors import ArmFailed, FileError
 from fk_overlay.integrity.changes import after, timed_events
 
@@ -37,7 +39,7 @@ class Trial:
 
     Attributes:
         arm: the one that was asked last, and so the one that failed.
-        ran: of every pair of processes: calls that ran the candidate, that it refused, that entered the original.
+        ran: of every pair of processes.
     """
 
     bench: Bench
@@ -48,12 +50,12 @@ class Trial:
     facts: dict[str, Any] = field(default_factory=dict)
     evidence: Evidence | None = None
     arm: str = BASELINE
-    ran: list[tuple[int, int, int]] = field(default_factory=list)
+    ran: list[Ran] = field(default_factory=list)
     _hot: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ARMS})
     _kept: list[Expected] = field(default_factory=list)
     _snapshot: int = 0
     _last: Ticket | None = None
-    _varied: tuple[int, int, int] = (0, 0, 0)
+    _varied: Ran = field(default_factory=Ran)
     _random: random.Random = field(default_factory=random.SystemRandom)
 
     @property
@@ -76,8 +78,11 @@ class Trial:
         on_gpu = self.device.startswith("cuda")
         reasons = {
             "an argument is an object of the engine's own, which a capture does not hold": not self.case.replayable,
-            "it reads the engine's cache and batch, which a capture does not hold; judge it with fk-overlay run": bool(
-                self.case.surroundings
+            "it reads the engine's cache and batch, and its task does not say how; judge it with fk-overlay run": bool(
+                self.case.surroundings and not self.task.paged
+            ),
+            "it reads the engine's cache, which is only bound to eager calls here; use --mode eager": (
+                bool(self.task.paged) and self.design.mode != "eager"
             ),
             f"it was captured on {self.device}, which is not here": on_gpu and not torch.cuda.is_available(),
             "a CUDA graph needs a case that was captured on a GPU": self.design.mode == "graph" and not on_gpu,
@@ -98,7 +103,8 @@ class Trial:
     def _oracle_refuses(self) -> str:
         kept = max(1, min(self.sittings, len(self.case.snapshots)))
         try:
-            self._kept = [Expected(self.task, self.case, number, self.device) for number in range(kept)]
+            workbench: Workbench = named(self.bench.place.workbench)
+            self._kept = [Expected(self.task, self.case, number, self.device, workbench) for number in range(kept)]
             began = time.perf_counter()
             for expected in self._kept:
                 expected.of(Ticket(1))
@@ -153,10 +159,8 @@ class Trial:
         ended = self._asked(arms, "finish")
         evidence.rejections += after(before, placed, ended, outside)
         self.facts["peak_bytes"] = {name: said.get("peak_bytes") for name, said in ended.items()}
-        counts = zip(arms[CANDIDATE].ran(self.case.target), self._varied, strict=True)
-        ran, refused, entered = (whole - part for whole, part in counts)
-        self.ran.append((ran, refused, entered))
-        self._varied = (0, 0, 0)
+        self.ran.append(arms[CANDIDATE].ran(self.case.target).minus(self._varied))
+        self._varied = Ran()
 
     def _hot_calls(self, arms: Mapping[str, ArmProcess]) -> None:
         assert self.evidence is not None
@@ -231,9 +235,7 @@ class Trial:
         """A call with fewer rows. ``supports`` may refuse it, so it is not counted among the case's own."""
         before = arms[CANDIDATE].ran(self.case.target)
         pair = self._pair(arms, rows=self._random.randrange(1, rows))
-        now = arms[CANDIDATE].ran(self.case.target)
-        ran, refused, entered = (a + b - c for a, b, c in zip(self._varied, now, before, strict=True))
-        self._varied = (ran, refused, entered)
+        self._varied = self._varied.plus(arms[CANDIDATE].ran(self.case.target).minus(before))
         return pair
 
     def _ticket(self, rows: int) -> Ticket:

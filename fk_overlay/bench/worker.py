@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import resource
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,12 @@ import psutil
 
 from fk_overlay.bench import calling
 from fk_overlay.bench.channel import ArmEnd
+from fk_overlay.bench.history import History
 from fk_overlay.bench.inputs import Inputs, Made, Ticket
 from fk_overlay.bench.order import Order
 from fk_overlay.bench.returned import Outbox, tell
 from fk_overlay.bench.subject import Subject
+from fk_overlay.engines.workbench import Pages
 from fk_overlay.errors import EngineError, OverlayError
 from fk_overlay.integrity import process
 from fk_overlay.integrity.weights import fingerprints
@@ -66,7 +68,7 @@ class Arm:
         inputs = self.subject.inputs()
         make = lambda number: inputs.make(Ticket(order.first_seed + number))  # noqa: E731
         caller = calling.caller(self.subject.function, order.mode, order.device, make)
-        self.opened.append(Opened(inputs, caller))
+        self.opened.append(Opened(inputs, caller, self._cache(inputs)))
         return {
             "weights": fingerprints(self.subject.module_tensors()),
             "caller": process.identities(caller),
@@ -76,8 +78,10 @@ class Arm:
         }
 
     def prepare(self, message: Reply) -> Reply:
-        """Make the inputs, and poison what the results may come to lie in."""
+        """Make the inputs, fill the engine's cache for them, and poison what the results may come to lie in."""
         opened, ticket = self.opened[-1], Ticket(**message["ticket"])
+        if opened.cache is not None:
+            opened.cache.fill(ticket, self.subject.function)
         opened.made = opened.inputs.make(ticket)
         opened.ticket = ticket
         if isinstance(opened.caller, calling.Graphs):
@@ -92,7 +96,8 @@ class Arm:
         assert made is not None
         before = {path: _layout(tensor) for path, tensor in made.tensors.items()}
         outbox.clear()
-        called = opened.caller(made, hot=bool(message["hot"]))
+        with nullcontext() if opened.cache is None else opened.cache.at(opened.ticket):
+            called = opened.caller(made, hot=bool(message["hot"]))
         items = called.result if type(called.result) in (tuple, list) else (called.result,)
         said = [tell(item, outbox, made.tensors) for item in items]
         moved = [path for path, tensor in made.tensors.items() if _layout(tensor) != before[path]]
@@ -126,9 +131,33 @@ class Arm:
             "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 
+    def _cache(self, inputs: Inputs) -> Cache | None:
+        step = self.subject.step()
+        if step is None:
+            return None
+        return Cache(History(inputs, step, self.subject.task.paged), self.subject.pages(step))
+
     def _events(self) -> list[str]:
         told, self.events[:] = list(self.events), []
         return told
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The engine's cache around the module, and what it must hold."""
+
+    history: History
+    pages: Pages
+
+    def fill(self, ticket: Ticket, function: calling.Function) -> None:
+        """Have the module write what comes before the ticket's call."""
+        self.pages.renew(ticket.seed)
+        for step, made in self.history.calls(ticket):
+            with self.pages.at(step):
+                function(*made.args, **made.kwargs)
+
+    def at(self, ticket: Ticket) -> AbstractContextManager[None]:
+        return self.pages.at(self.history.of(ticket))
 
 
 @dataclass(slots=True)
@@ -137,6 +166,7 @@ class Opened:
 
     inputs: Inputs
     caller: calling.Caller
+    cache: Cache | None = None
     ticket: Ticket = field(default_factory=lambda: Ticket(0))
     made: Made | None = None
 

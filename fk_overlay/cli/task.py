@@ -41,9 +41,10 @@ def show(name: str, json: Json = False) -> None:
     for target in task.targets:
         members = f" [{', '.join(target.members)}]" if target.members else ""
         typer.echo(f"  {target.engine} {target.versions}: {target.path}{members}, {target.seam} seam")
-    for key in ("mutates", "aliases", "data_dependent"):
+    for key in ("mutates", "aliases", "data_dependent", "paged"):
         if value := getattr(task, key):
-            typer.echo(f"  {key.replace('_', ' ')}: {value if isinstance(value, dict) else ', '.join(value)}")
+            said = ", ".join(value) if isinstance(value, tuple) else value
+            typer.echo(f"  {key.replace('_', ' ')}: {said}")
     for dtype, bound in task.tolerance.items():
         typer.echo(
             f"  {dtype}: rtol {bound.rtol:g}, atol {bound.atol:g} for {bound.ratio:.1%}, never over {bound.cap:g} times"

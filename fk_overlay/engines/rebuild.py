@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Maker = Callable[[Module], Any]
-"""Makes an object of the engine's own that a constructor was given and a capture can only name."""
+"""Makes, for a recipe, an object of the engine's own that its constructor was given and a capture can only name."""
 
 
 def build(recipe: Module, tensors: Mapping[str, Tensor], makers: Mapping[str, Maker] | None = None) -> Any:

@@ -9,10 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fk_overlay.capture.signature import Module
+from fk_overlay.capture.values import Values
 from fk_overlay.engines import rebuild
+from fk_overlay.engines.sequences import Step
+from fk_overlay.errors import EngineError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Pages(Protocol):
+    """An engine's paged cache around one module, empty at first."""
+
+    def renew(self, seed: int) -> None:
+        """Give every sequence other places in the cache, drawn from ``seed``. What the places hold stays."""
+
+    def at(self, step: Step) -> AbstractContextManager[None]:
+        """The surroundings in which the module may be called with the rows of ``step``."""
 
 
 class Workbench(Protocol):
@@ -42,6 +55,14 @@ class Workbench(Protocol):
         """A module like the one that was recorded, with these weights. Raises
         :class:`fk_overlay.errors.EngineError` if it cannot be built."""
 
+    def step(self, values: Values) -> Step | None:
+        """Which tokens of which sequences the rows of a captured call were, by the batch that it read; None if the call
+        read none. Raises ValueError for a batch that makes no sense."""
+
+    def pages(self, module: Any, recipe: Module, step: Step) -> Pages:
+        """A cache for a module that :meth:`build` made from ``recipe``, with room for the sequences of ``step``.
+        Raises :class:`fk_overlay.errors.EngineError` if there is none of that kind here."""
+
     def attach(self, owner: Any, module: Any) -> None:
         """``module`` is an argument of ``owner``'s method: let ``owner`` do to it what the engine lets it do after
         weights are loaded."""
@@ -64,6 +85,12 @@ class Plain:
 
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
         return rebuild.build(recipe, tensors)
+
+    def step(self, values: Values) -> Step | None:
+        return None
+
+    def pages(self, module: Any, recipe: Module, step: Step) -> Pages:
+        raise EngineError("this engine keeps no keys and values; judge the task with fk-overlay run")
 
     def attach(self, owner: Any, module: Any) -> None:
         return None

@@ -54,6 +54,11 @@ def attention(module: Any, tokens: int) -> Cost:
     return sum((product(tokens, it.weight, it.bias) for it in projections), mixed)
 
 
+def kept(module: Any) -> int:
+    """Bytes of keys and values that a cache in the weights' dtype holds of one token, for one attention."""
+    return int(2 * module.kv_size * module.qkv_proj.weight.itemsize)
+
+
 def layer(module: Any, tokens: int) -> Cost:
     """A Llama layer, without what goes in and out."""
     elements = tokens * module.mlp.down_proj.weight.shape[0]

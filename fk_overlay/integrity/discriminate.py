@@ -59,7 +59,7 @@ def lint(task: Task) -> list[Problem]:
 
 def _names(task: Task, oracle: Oracle) -> list[Problem]:
     known = inspect.signature(oracle.reference).parameters
-    used = {*task.mutates, *task.aliases.values(), *task.data_dependent, *oracle.unused}
+    used = {*task.mutates, *task.aliases.values(), *task.data_dependent, *oracle.unused, *filter(None, [task.paged])}
     return [
         Problem(task.name, "names", "", f"{name!r} is not an argument of the oracle ({', '.join(known)})")
         for name in sorted(used - known.keys())

@@ -22,6 +22,8 @@
 ``cost(module, *args, **kwargs)`` (optional)
     The :class:`fk_overlay.core.Cost` of a call: bytes that must be read and written once, and arithmetic operations. It
     has the parameters of ``reference``.
+``kept(module)`` (of a task that is ``paged``)
+    Bytes of keys and values that the cache holds of one token.
 ``UNUSED`` (optional)
     Names of arguments whose values do not steer the result, such as scratch buffers.
 ``INFINITE`` (optional)
@@ -54,6 +56,7 @@ class Oracle:
     dialects: Mapping[str, Callable[..., Case]] = field(default_factory=dict)
     fresh: Callable[..., Mapping[str, Any]] | None = None
     cost: Callable[..., Cost] | None = None
+    kept: Callable[[Any], int] = lambda module: 0
 
     def restated(self, engine: str, case: Case) -> Case:
         """A call as the engine makes it, in the oracle's own words. Raises :class:`ValueError` if the oracle cannot
@@ -91,6 +94,7 @@ def load_oracle(task: Task) -> Oracle:
         dialects={engine: restate for engine, restate in spoken.items() if callable(restate)},
         fresh=getattr(module, "fresh", None),
         cost=getattr(module, "cost", None),
+        kept=_function(module, "kept") if task.paged else lambda module: 0,
     )
 
 

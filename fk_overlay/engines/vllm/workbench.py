@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from fk_overlay.capture.signature import Module
+from fk_overlay.capture.values import Values
 from fk_overlay.engines import rebuild
+from fk_overlay.engines.sequences import Step, step_of
+from fk_overlay.engines.vllm import model_config
+from fk_overlay.engines.workbench import Pages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +52,10 @@ class VllmWorkbench:
         vllm.ir.set_default_torch_wrap(config.compilation_config.ir_enable_torch_wrap)
 
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
-        module = rebuild.build(recipe, {}, {"vllm.config.vllm:VllmConfig": _config_for})
+        if model_config.attention_of(recipe) is not None:
+            model_config.set_model(recipe)
+            recipe = model_config.served(recipe)
+        module = rebuild.build(recipe, {}, MAKERS)
         for path, tensor in _laid_out(module, tensors).items():
             rebuild.place(module, path, tensor)
         for part in module.modules() if hasattr(module, "modules") else ():
@@ -55,6 +63,19 @@ class VllmWorkbench:
             if method is not None and hasattr(method, "process_weights_after_loading"):
                 method.process_weights_after_loading(part)
         return module
+
+    def step(self, values: Values) -> Step | None:
+        batch = values.surroundings.get("context")
+        if batch is None:
+            return None
+        starts, ends = batch.query_start_loc.tolist(), batch.seq_lens.tolist()
+        rows = [end - begin for begin, end in pairwise(starts)]
+        return step_of([end - count for count, end in zip(rows, ends, strict=True)], ends)
+
+    def pages(self, module: Any, recipe: Module, step: Step) -> Pages:
+        from fk_overlay.engines.vllm.pages import VllmPages
+
+        return VllmPages(module, recipe, step)
 
     def attach(self, owner: Any, module: Any) -> None:
         if hasattr(owner, "process_weights_after_loading"):
@@ -93,7 +114,7 @@ def _laid_out(module: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _config_for(recipe: Module) -> Any:
-    """The configuration of a model whose mixture block has this recipe: sizes are those of its weights."""
+    """The current configuration; for a mixture block that of a model with such blocks, by the sizes of its weights."""
     from vllm.config import get_current_vllm_config
 
     shapes = {tensor.name: tensor.shape for tensor in recipe.tensors}
@@ -117,4 +138,18 @@ def _config_for(recipe: Module) -> Any:
     )
 
 
+def _current(setting: str) -> rebuild.Maker:
+    def make(recipe: Module) -> Any:
+        from vllm.config import get_current_vllm_config
+
+        return getattr(get_current_vllm_config(), setting)
+
+    return make
+
+
+MAKERS: Mapping[str, rebuild.Maker] = {
+    "vllm.config.vllm:VllmConfig": _config_for,
+    "vllm.config.cache:CacheConfig": _current("cache_config"),
+    "transformers.models.llama.configuration_llama:LlamaConfig": model_config.llama_config,
+}
 WORKBENCH = VllmWorkbench()

@@ -28,8 +28,12 @@ def sglang(module: Any, positions: Tensor, hidden_states: Tensor, forward_batch:
 def cost(module: Any, positions: Tensor, hidden_states: Tensor) -> Cost:
     """hidden_states and both weights are read, the result is written; keys and values go to the cache."""
     moved = costs.size(hidden_states)
-    cached = 2 * positions.numel() * module.kv_size * hidden_states.itemsize
-    return Cost(moved, moved + cached) + costs.attention(module, positions.numel())
+    return Cost(moved, moved + positions.numel() * kept(module)) + costs.attention(module, positions.numel())
+
+
+def kept(module: Any) -> int:
+    """Keys and values of one token in the cache, in bytes."""
+    return costs.kept(module)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

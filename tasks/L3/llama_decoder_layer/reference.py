@@ -28,10 +28,14 @@ def sglang(module: Any, positions: Tensor, hidden_states: Tensor, forward_batch:
 
 def cost(module: Any, positions: Tensor, hidden_states: Tensor, residual: Tensor | None) -> Cost:
     """Both streams and all weights are read, both streams are written; keys and values go to the cache."""
-    attention = module.self_attn
-    cached = 2 * positions.numel() * attention.kv_size * hidden_states.itemsize
+    cached = positions.numel() * kept(module)
     moved = Cost(costs.size(hidden_states, residual), 2 * costs.size(hidden_states) + cached)
     return moved + costs.layer(module, positions.numel())
+
+
+def kept(module: Any) -> int:
+    """Keys and values of one token in the cache, in bytes."""
+    return costs.kept(module.self_attn)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:

@@ -46,9 +46,13 @@ def cost(
     inner, tokens = module.model, positions.numel()
     table = inner.embed_tokens.weight
     rows = tokens * table.shape[1] * table.itemsize
-    cached = sum(2 * tokens * each.self_attn.kv_size * table.itemsize for each in inner.layers)
-    layers = sum((costs.layer(each, tokens) for each in inner.layers), Cost(rows, rows + cached))
+    layers = sum((costs.layer(each, tokens) for each in inner.layers), Cost(rows, rows + tokens * kept(module)))
     return layers + costs.norm(tokens * table.shape[1], inner.norm.weight, added=True)
+
+
+def kept(module: Any) -> int:
+    """Keys and values of one token in the caches of all layers, in bytes."""
+    return sum(costs.kept(each.self_attn) for each in module.model.layers)
 
 
 def samples(seed: int, dtype: torch.dtype, device: str = "cpu") -> Iterator[Case]:
