@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CANDIDATE = "candidate"
 LOOKED_AT = 1 << 20
 """Bytes of a result that name it, when results of several calls are compared."""
+CHANCE = 0.01
+"""Share of a wrong result that may be the poison's number by chance: bfloat16 has 128 numbers between 1 and 2."""
 Pair = Mapping[str, Frozen]
 """One call in both arms, from the same ticket."""
 
@@ -140,7 +142,7 @@ class Evidence:
         left = max(
             (_poisoned(out, ref, ticket.poison) for out, ref in zip(outputs, truth.results, strict=False)), default=0.0
         )
-        if left > 0:
+        if left > (CHANCE if ticket.poison is not None else 0):
             return Rejection("g.poison", f"{left:.1%} of a result is what its memory held before; {wrong}")
         return Rejection("g.variation" if ticket.rows else "g.recheck", f"checked call {self.checked}: {wrong}")
 

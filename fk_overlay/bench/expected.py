@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fk_overlay.bench.history import History
 from fk_overlay.bench.inputs import Inputs, Made, Ticket
-from fk_overlay.bench.subject import inputs_of
+from fk_overlay.bench.subject import inputs_of, step_of
 from fk_overlay.capture import store
 from fk_overlay.capture.values import Values, stand_in
 from fk_overlay.core import Case, Cost, Task
@@ -44,8 +44,8 @@ class Expected:
         self._tensors: dict[str, Tensor] = {}
         self._values = case.values(snapshot, device=device, build=self._build)
         self._precise = _with_precise_modules(self._values, list(self._built.values()))
-        step = workbench.step(self._values) if task.paged else None
-        self.inputs: Inputs = inputs_of(case, snapshot, self._precise, task, self.oracle, step)
+        step = step_of(workbench, self._values, task)
+        self.inputs: Inputs = inputs_of(workbench, case, snapshot, self._precise, task, self.oracle)
         self._history = None if step is None else History(self.inputs, step, task.paged)
 
     @property

@@ -71,6 +71,7 @@ class Inputs:
         steering: names of arguments whose values steer the work.
         poisoned: names of arguments that are only written to.
         fresh: draws the steering ones; without it rows of the captured values are put in another order and scaled.
+        batch: name of the argument that is the engine's own batch; its tensors are not among the inputs.
 
     Attributes:
         base: the captured tensors, by dotted path.
@@ -84,10 +85,12 @@ class Inputs:
         steering: Sequence[str] = (),
         poisoned: Sequence[str] = (),
         fresh: Fresh | None = None,
+        batch: str = "",
     ) -> None:
-        self._given = list(_given(values, signature))
+        self._given, self._batch = list(_given(values, signature)), batch
         self._steering, self._poisoned, self._fresh = frozenset(steering), frozenset(poisoned), fresh
-        held = {argument.name: value for argument, value in self._given if argument.kind != "module"}
+        others = [(argument, value) for argument, value in self._given if argument.name != batch]
+        held = {argument.name: value for argument, value in others if argument.kind != "module"}
         self._held = held
         self.base = tensors(held)
         self._spread = {path: _spread(tensor) for path, tensor in self.base.items() if tensor.is_floating_point()}
@@ -125,9 +128,9 @@ class Inputs:
                 found[path] = flat[which]
         return found
 
-    def arranged(self, tensors: Mapping[str, Tensor]) -> Made:
-        """The captured arguments with these tensors in their places."""
-        structure = changed(self._held, lambda path, _: tensors[path])
+    def arranged(self, tensors: Mapping[str, Tensor], batch: Any = None) -> Made:
+        """The captured arguments with these tensors, and this batch, in their places."""
+        structure = {**changed(self._held, lambda path, _: tensors[path]), self._batch: batch}
         given = [(argument, structure.get(argument.name, value)) for argument, value in self._given]
         args = tuple(value for argument, value in given if not argument.keyword)
         return Made(args, {argument.name: value for argument, value in given if argument.keyword}, tensors)

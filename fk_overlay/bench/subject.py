@@ -97,11 +97,10 @@ class Subject:
 
     def inputs(self) -> Inputs:
         oracle = load_oracle(self.task)
-        return inputs_of(self.case, self._order.snapshot, self.values, self.task, oracle, self.step())
+        return inputs_of(self._workbench, self.case, self._order.snapshot, self.values, self.task, oracle)
 
     def step(self) -> Step | None:
-        """Which tokens the rows of the captured call were, where the engine keeps earlier ones."""
-        return self._workbench.step(self.values) if self.task.paged else None
+        return step_of(self._workbench, self.values, self.task)
 
     def pages(self, step: Step) -> Pages:
         """The engine's cache around the module. After :meth:`place`."""
@@ -141,14 +140,22 @@ class Subject:
                 original.count_entries(behind, Tally(counters, row))
 
 
-def inputs_of(case: store.Case, snapshot: int, values: Values, task: Task, oracle: Oracle, step: Step | None) -> Inputs:
+def inputs_of(
+    workbench: Workbench, case: store.Case, snapshot: int, values: Values, task: Task, oracle: Oracle
+) -> Inputs:
     """The same inputs in an arm and in its parent."""
     signature = (case.snapshots[snapshot].arguments if case.snapshots else ()) or case.signature
     poisoned = sorted(oracle.unused & set(task.mutates))
     fresh: Fresh | None = None if oracle.fresh is None else partial(oracle.fresh, values.module)
+    step = step_of(workbench, values, task)
     if step is not None:
         fresh = partial(_placed, task.paged, step)
-    return Inputs(values, signature, task.data_dependent, poisoned, fresh)
+    return Inputs(values, signature, task.data_dependent, poisoned, fresh, workbench.batch)
+
+
+def step_of(workbench: Workbench, values: Values, task: Task) -> Step | None:
+    """Which tokens the rows of the captured call were, where the engine keeps keys and values of earlier ones."""
+    return workbench.step(values) if task.paged else None
 
 
 def _placed(argument: str, step: Step, given: Mapping[str, Any], seed: int) -> dict[str, Tensor]:

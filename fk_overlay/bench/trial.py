@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import time
@@ -31,6 +32,8 @@ TWISTS, REUSES = 0.1, 0.25
 ARGUMENTS_BYTES, ARGUMENTS_SHARE = 1 << 18, 0.1
 """Arguments are asked back after every call up to so many bytes, else after this share of the calls."""
 ROOM = 1 << 20
+MOST_WEIGHTS = 16 << 30
+"""Bytes. A layer of the largest dense models has 7 GB in float64; a whole model has many layers."""
 
 
 @dataclass(slots=True)
@@ -71,13 +74,18 @@ class Trial:
         weights = [tensor for module in self.case.modules.values() for tensor in module.tensors]
         return next((part.dtype for part in (*parts, *weights) if "float" in part.dtype), "float32")
 
+    @property
+    def weights(self) -> int:
+        """Bytes of the recorded weights in the oracle's float64."""
+        return 8 * sum(math.prod(tensor.shape) for module in self.case.modules.values() for tensor in module.tensors)
+
     def unfit(self) -> str:
         """Why this case cannot be judged here; empty if it can."""
         import torch
 
         on_gpu = self.device.startswith("cuda")
         reasons = {
-            "an argument is an object of the engine's own, which a capture does not hold": not self.case.replayable,
+            "an argument is an object of the engine's own, which a capture does not hold": bool(self._unknown()),
             "it reads the engine's cache and batch, and its task does not say how; judge it with fk-overlay run": bool(
                 self.case.surroundings and not self.task.paged
             ),
@@ -87,8 +95,21 @@ class Trial:
             f"it was captured on {self.device}, which is not here": on_gpu and not torch.cuda.is_available(),
             "a CUDA graph needs a case that was captured on a GPU": self.design.mode == "graph" and not on_gpu,
             f"the task has no tolerance for {self.dtype}": self.dtype not in self.task.tolerance,
+            f"its weights in float64 take more than {MOST_WEIGHTS >> 30} GiB; judge it with fk-overlay run": (
+                self.weights > MOST_WEIGHTS
+            ),
         }
         return next((reason for reason, holds in reasons.items() if holds), "") or self._oracle_refuses()
+
+    def _unknown(self) -> list[str]:
+        """Arguments that nobody can make again: objects of the engine's own, but for the batch of a paged target."""
+        workbench: Workbench = named(self.bench.place.workbench)
+        known = {workbench.batch} if self.task.paged else set()
+        return [
+            argument.name
+            for argument in self.case.signature
+            if argument.name not in known and any(part.kind == "object" for _, part in argument.walk())
+        ]
 
     @property
     def expected(self) -> Expected | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import resource
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,8 +97,8 @@ class Arm:
         assert made is not None
         before = {path: _layout(tensor) for path, tensor in made.tensors.items()}
         outbox.clear()
-        with nullcontext() if opened.cache is None else opened.cache.at(opened.ticket):
-            called = opened.caller(made, hot=bool(message["hot"]))
+        with nullcontext(made) if opened.cache is None else opened.cache.at(opened.ticket, made) as given:
+            called = opened.caller(given, hot=bool(message["hot"]))
         items = called.result if type(called.result) in (tuple, list) else (called.result,)
         said = [tell(item, outbox, made.tensors) for item in items]
         moved = [path for path, tensor in made.tensors.items() if _layout(tensor) != before[path]]
@@ -153,11 +154,15 @@ class Cache:
         """Have the module write what comes before the ticket's call."""
         self.pages.renew(ticket.seed)
         for step, made in self.history.calls(ticket):
-            with self.pages.at(step):
-                function(*made.args, **made.kwargs)
+            with self.pages.at(step) as batch:
+                given = self.history.inputs.arranged(made.tensors, batch)
+                function(*given.args, **given.kwargs)
 
-    def at(self, ticket: Ticket) -> AbstractContextManager[None]:
-        return self.pages.at(self.history.of(ticket))
+    @contextmanager
+    def at(self, ticket: Ticket, made: Made) -> Iterator[Made]:
+        """Where the ticket's call can be made, and with what."""
+        with self.pages.at(self.history.of(ticket)) as batch:
+            yield self.history.inputs.arranged(made.tensors, batch)
 
 
 @dataclass(slots=True)

@@ -24,8 +24,9 @@ class Pages(Protocol):
     def renew(self, seed: int) -> None:
         """Give every sequence other places in the cache, drawn from ``seed``. What the places hold stays."""
 
-    def at(self, step: Step) -> AbstractContextManager[None]:
-        """The surroundings in which the module may be called with the rows of ``step``."""
+    def at(self, step: Step) -> AbstractContextManager[Any]:
+        """The surroundings in which the module may be called with the rows of ``step``. Where the engine gives its
+        modules a batch, that is what the context yields."""
 
 
 class Workbench(Protocol):
@@ -33,6 +34,8 @@ class Workbench(Protocol):
 
     preloaded: tuple[str, ...]
     """Modules that every arm needs; imported once, before arms are forked."""
+    batch: str
+    """Name of the argument in which modules get the engine's batch; empty if they read it from a context."""
     caches: tuple[str, ...]
     """Environment variables that name a folder of compiled code, beside those of torch and Triton. Each arm gets its
     own."""
@@ -72,6 +75,7 @@ class Plain:
     """Of an engine that needs no environment: modules are built by their constructors."""
 
     preloaded: tuple[str, ...] = ("torch",)
+    batch: str = ""
     caches: tuple[str, ...] = ()
 
     def env(self) -> Mapping[str, str]:

@@ -18,8 +18,12 @@ Change = Callable[[str, "Tensor"], "Tensor"]
 
 
 def named(oracle: Oracle, case: Case) -> Call:
-    """The case's arguments by the names that the oracle gives them, ``module`` included."""
-    return dict(inspect.signature(oracle.reference).bind(case.module, *case.args, **case.kwargs).arguments)
+    """The case's arguments by the names that the oracle gives them, ``module`` included. Raises ValueError for a call
+    that the oracle does not know."""
+    try:
+        return dict(inspect.signature(oracle.reference).bind(case.module, *case.args, **case.kwargs).arguments)
+    except TypeError as error:
+        raise ValueError(f"the oracle is called in another way: {error}") from error
 
 
 def results_of(oracle: Oracle, call: Call) -> tuple[Any, ...]:

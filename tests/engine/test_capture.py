@@ -13,6 +13,9 @@ import torch
 from engine.real_engine import only
 
 from fk_overlay import catalog
+from fk_overlay.bench.bench import Bench, Place
+from fk_overlay.bench.design import Design
+from fk_overlay.bench.judge import judge
 from fk_overlay.capture import store
 from fk_overlay.engines.base import Engine
 from fk_overlay.errors import EngineError
@@ -99,6 +102,19 @@ def test_recording_costs_less_than_the_engine_itself(capture: store.Capture) -> 
 
 def test_the_store_is_small(capture: store.Capture) -> None:
     assert sum(path.stat().st_size for path in capture.folder.rglob("*") if path.is_file()) < 16 << 20
+
+
+def test_attention_is_benched_through_the_engine_s_cache(engine: Engine, capture: store.Capture) -> None:
+    """A prefill and a decode of each, the baseline against itself."""
+    tasks = catalog.tasks()
+    quick = Design(warm_up=2, iterations=4, rounds=2, processes=1)
+    with Bench(Place.of(engine.name), tasks, {"OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1"}) as bench:
+        for name in ("llama_attention", "llama_decoder_layer"):
+            cases = sorted(capture.of_task(name), key=lambda case: case.signature[1].shape)
+            for case in (cases[0], cases[-1]):
+                verdict = judge(bench, case, tasks[name], None, quick)
+                assert verdict.state == "passed", (name, verdict.reasons)
+                assert verdict.cost is not None
 
 
 def test_another_release_is_refused(capture: store.Capture) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fk_overlay.capture.signature import Module
+from fk_overlay.capture.values import Values
 from fk_overlay.engines import rebuild
 from fk_overlay.engines.gpus import names
+from fk_overlay.engines.llama_config import CLASS, llama_config
+from fk_overlay.engines.sequences import Step, step_of
 from fk_overlay.engines.sglang.environment import CPU_ARGUMENTS, CPU_ENGINE
+from fk_overlay.engines.workbench import Pages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +26,7 @@ class SglangWorkbench:
     preloaded: tuple[str, ...] = ("fk_overlay.engines.sglang.preloaded",)
 
     caches: tuple[str, ...] = ()
+    batch = "forward_batch"
 
     def env(self) -> Mapping[str, str]:
         return {"HF_HUB_OFFLINE": "1", **({} if names() else {CPU_ENGINE: "1"})}
@@ -33,10 +38,23 @@ class SglangWorkbench:
         return None
 
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
-        module = rebuild.build(recipe, tensors)
+        module = rebuild.build(recipe, tensors, {CLASS: llama_config})
         for part in module.modules() if hasattr(module, "modules") else ():
             self._finish(getattr(part, "quant_method", None), part)
         return module
+
+    def step(self, values: Values) -> Step | None:
+        batch = next((each for each in (*values.args, *values.kwargs.values()) if hasattr(each, "out_cache_loc")), None)
+        if batch is None:
+            return None
+        ends = batch.seq_lens.tolist()
+        rows = batch.extend_seq_lens.tolist() if hasattr(batch, "extend_seq_lens") else [1] * len(ends)
+        return step_of([end - count for count, end in zip(rows, ends, strict=True)], ends)
+
+    def pages(self, module: Any, recipe: Module, step: Step) -> Pages:
+        from fk_overlay.engines.sglang.pages import SglangPages
+
+        return SglangPages(module, recipe, step)
 
     def attach(self, owner: Any, module: Any) -> None:
         module.quant_method = owner

@@ -1,41 +1,16 @@
-"""vLLM's configuration of a Llama of which one part was recorded, as far as that part and its attention ask for it."""
+"""vLLM's own configuration, set to a Llama of which one part was recorded: its attention layers ask for it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fk_overlay.capture.signature import Argument, Module
+from fk_overlay.engines.llama_config import MODEL, attention_of, llama_config
 from fk_overlay.errors import EngineError
 
-if TYPE_CHECKING:
-    from transformers import LlamaConfig
-
-MODELS = "vllm.model_executor.models.llama:"
-MODEL = "LlamaForCausalLM"
-ATTENTION = f"{MODELS}LlamaAttention"
 CACHE = "attn.kv_cache"
-ROTARY: Mapping[str, Mapping[str, Any]] = {
-    "vllm.model_executor.layers.rotary_embedding.base:RotaryEmbedding": {"rope_type": "default"},
-    "vllm.model_executor.layers.rotary_embedding.llama3_rope:Llama3RotaryEmbedding": {
-        "rope_type": "llama3",
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    },
-}
-"""What makes vLLM choose each class. The figures do not matter: the recorded table of angles is put in its place."""
-
-
-def attention_of(recipe: Module) -> str | None:
-    """Dotted path of the recipe's first Llama attention with a dot at its end, empty if it is one; None if there is
-    none."""
-    if recipe.type == ATTENTION:
-        return ""
-    return next((f"{path}." for path, kind in recipe.parts.items() if kind == ATTENTION), None)
 
 
 def cache_of(recipe: Module) -> Argument:
@@ -64,8 +39,7 @@ def set_model(recipe: Module) -> None:
     from vllm.config import ModelConfig, get_current_vllm_config
     from vllm.model_executor.models.registry import ModelRegistry
 
-    model = _registered()
-    ModelRegistry.register_model(MODEL, model)  # as a class and not by name: vLLM needs no process to inspect it
+    ModelRegistry.register_model(MODEL, _registered())  # as a class, not by name: no process has to inspect it
     config = get_current_vllm_config()
     with tempfile.TemporaryDirectory() as folder:
         llama_config(recipe).save_pretrained(folder)
@@ -75,41 +49,11 @@ def set_model(recipe: Module) -> None:
 
 def served(recipe: Module) -> Module:
     """The recipe of a whole model with the class that is registered for its architecture now: a patch's, perhaps."""
-    if recipe.type != f"{MODELS}{MODEL}":
+    if not recipe.type.endswith(f":{MODEL}"):
         return recipe
     model = _registered()
     place = f"{model.__module__}:{model.__qualname__}"
     return replace(recipe, type=place, constructor=place)
-
-
-def llama_config(recipe: Module) -> LlamaConfig:
-    """Sizes are those of one rank, whatever the model was divided into."""
-    from transformers import LlamaConfig
-
-    way = attention_of(recipe)
-    assert way is not None
-    above = way.removesuffix("self_attn.")
-    own, shapes = recipe.attributes, {each.name: each.shape for each in recipe.tensors}
-    rotary = recipe.parts.get(f"{way}rotary_emb", "")
-    if rotary not in ROTARY:
-        raise EngineError(f"{recipe.type} has the rotary embedding {rotary}, which is not rebuilt; use fk-overlay run")
-    layers = sum(kind == f"{MODELS}LlamaDecoderLayer" for kind in recipe.parts.values())
-    return LlamaConfig(
-        architectures=[MODEL],
-        hidden_size=own[f"{way}hidden_size"],
-        num_attention_heads=own[f"{way}num_heads"],
-        num_key_value_heads=own[f"{way}num_kv_heads"],
-        head_dim=own[f"{way}head_dim"],
-        max_position_embeddings=own[f"{way}max_position_embeddings"],
-        rope_parameters={"rope_theta": 10000.0, **ROTARY[rotary]},
-        attention_bias=f"{way}qkv_proj.bias" in shapes,
-        mlp_bias=f"{above}mlp.gate_up_proj.bias" in shapes,
-        intermediate_size=shapes.get(f"{above}mlp.down_proj.weight", (0, 1))[1],
-        rms_norm_eps=own.get(f"{above}input_layernorm.variance_epsilon", 1e-6),
-        vocab_size=shapes.get("lm_head.weight", shapes.get("model.embed_tokens.weight", (1,)))[0],
-        num_hidden_layers=max(1, layers),
-        tie_word_embeddings="lm_head.weight" not in shapes,
-    )
 
 
 def _registered() -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fk_overlay.capture.signature import Module
 from fk_overlay.capture.values import Values
 from fk_overlay.engines import rebuild
+from fk_overlay.engines.llama_config import CLASS, attention_of, llama_config
 from fk_overlay.engines.sequences import Step, step_of
 from fk_overlay.engines.vllm import model_config
 from fk_overlay.engines.workbench import Pages
@@ -34,6 +35,7 @@ class VllmWorkbench:
     )
 
     caches: tuple[str, ...] = ("VLLM_CACHE_ROOT",)
+    batch = ""
 
     def env(self) -> Mapping[str, str]:
         return {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
@@ -52,7 +54,7 @@ class VllmWorkbench:
         vllm.ir.set_default_torch_wrap(config.compilation_config.ir_enable_torch_wrap)
 
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
-        if model_config.attention_of(recipe) is not None:
+        if attention_of(recipe) is not None:
             model_config.set_model(recipe)
             recipe = model_config.served(recipe)
         module = rebuild.build(recipe, {}, MAKERS)
@@ -86,12 +88,13 @@ class VllmWorkbench:
 @contextmanager
 def _opened(folder: Path, dtype: str) -> Iterator[None]:
     import torch
-    from vllm.config import CompilationConfig, VllmConfig, get_current_vllm_config, set_current_vllm_config
+    from vllm.config import CompilationConfig, CUDAGraphMode, VllmConfig, get_current_vllm_config, set_current_vllm_config
     from vllm.distributed import parallel_state
     from vllm.forward_context import set_forward_context
 
     torch.set_default_dtype(getattr(torch, dtype))
-    config = VllmConfig(compilation_config=CompilationConfig(mode=0, custom_ops=["all"]))
+    alone = CompilationConfig(mode=0, custom_ops=["all"], cudagraph_mode=CUDAGraphMode.NONE)
+    config = VllmConfig(compilation_config=alone)
     backend = "gloo"
     if torch.cuda.is_available():
         backend = "nccl"
@@ -150,6 +153,6 @@ def _current(setting: str) -> rebuild.Maker:
 MAKERS: Mapping[str, rebuild.Maker] = {
     "vllm.config.vllm:VllmConfig": _config_for,
     "vllm.config.cache:CacheConfig": _current("cache_config"),
-    "transformers.models.llama.configuration_llama:LlamaConfig": model_config.llama_config,
+    CLASS: llama_config,
 }
 WORKBENCH = VllmWorkbench()

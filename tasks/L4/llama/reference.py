@@ -34,6 +34,11 @@ def reference(
     return llama.model(inner, positions, x)
 
 
+def sglang(module: Any, *args: Any, **kwargs: Any) -> Case:
+    """Raises ValueError: what comes back there is no hidden states."""
+    raise ValueError("SGLang's model returns logits, this oracle hidden states; judge it with fk-overlay run")
+
+
 def cost(
     module: Any,
     input_ids: Tensor,
