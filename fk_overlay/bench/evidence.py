@@ -120,6 +120,9 @@ class Evidence:
         results = [each.value for each in frozen.results if each.value is not None]
         device = truth.results[0].device if truth.results else "cpu"
         found = tuple(each.to(device) for each in (*written, *results))
+        if truth.rows is not None:
+            last = int(truth.rows.max())
+            found = tuple(each[truth.rows] if each.dim() and len(each) > last else each for each in found)
         return self._expected.canonical(truth.call, found)
 
     def _disagreement(self, outputs: Sequence[Tensor], truth: Truth) -> str:

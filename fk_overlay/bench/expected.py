@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from fk_overlay.capture import store
 from fk_overlay.capture.values import Values, stand_in
 from fk_overlay.core import Case, Cost, Task
 from fk_overlay.engines import sequences
+from fk_overlay.engines.sequences import Step
 from fk_overlay.engines.workbench import Workbench
 from fk_overlay.integrity.calls import changed, named, results_of
 from fk_overlay.integrity.oracle import Oracle, load_oracle
@@ -21,13 +24,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MOST_TOKENS = 1 << 13
+"""Tokens that are computed again for one call: of a batch of long sequences a secret choice is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One call's expected results, canonical, in float64, and the call in the oracle's words."""
+    """One call's expected results, canonical, in float64, and the call in the oracle's words.
+
+    Attributes:
+        rows: the rows of the call that the results are of; None for all.
+    """
 
     call: Case
     results: tuple[Tensor, ...]
     made: Made
+    rows: Tensor | None = None
 
 
 class Expected:
@@ -40,6 +52,7 @@ class Expected:
     def __init__(self, task: Task, case: store.Case, snapshot: int, device: str, workbench: Workbench) -> None:
         self.task, self.case = task, case
         self.oracle: Oracle = load_oracle(task)
+        self._secret = secrets.token_hex(16)
         self._built: dict[str, Any] = {}
         self._tensors: dict[str, Tensor] = {}
         self._values = case.values(snapshot, device=device, build=self._build)
@@ -68,22 +81,41 @@ class Expected:
         with torch.inference_mode():
             made = self.inputs.make(replace(ticket, reuse=False))
             call = self.restated(made)
-            results = self._results(call) if self._history is None else self._last_rows(self._history, ticket, made)
+            rows = None
+            if self._history is None:
+                results = self._results(call)
+            else:
+                results, rows = self._of_some(self._history, ticket, made)
             results = self.oracle.canonical(call, results)
-        return Truth(call, results, made)
+        return Truth(call, results, made, rows)
 
     def _results(self, call: Case) -> tuple[Tensor, ...]:
         precise = {name: _double(value) for name, value in named(self.oracle, call).items()}
         return results_of(self.oracle, precise)
 
-    def _last_rows(self, history: History, ticket: Ticket, made: Made) -> tuple[Tensor, ...]:
-        """Results for the call's own tokens, each sequence computed as a whole."""
+    def _of_some(self, history: History, ticket: Ticket, made: Made) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Results for the call's own tokens of some sequences, each computed as a whole, and which rows these are."""
         import torch
 
-        found = []
-        for span, whole in history.whole(ticket, made):
+        found: list[list[Tensor]] = []
+        rows: list[int] = []
+        for span, own, whole in history.whole(ticket, made, self._chosen(history.of(ticket), ticket)):
             found.append([result[span.begin :] for result in self._results(self.restated(whole))])
-        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+            rows += own
+        results = tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+        return results, torch.tensor(rows, device=results[0].device)
+
+    def _chosen(self, step: Step, ticket: Ticket) -> set[int]:
+        """The same sequences for all calls with the same past, so that their results can be told apart."""
+        drawn = random.Random(f"{self._secret}/{ticket.past}")
+        chosen: set[int] = set()
+        tokens = 0
+        for span in drawn.sample(step, len(step)):
+            tokens += span.end
+            if chosen and tokens > MOST_TOKENS:
+                break
+            chosen.add(span.sequence)
+        return chosen
 
     def canonical(self, call: Case, results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Results in the form in which they are compared; as they are, where they cannot be brought into it."""

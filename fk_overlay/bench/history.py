@@ -1,4 +1,4 @@
-"""What an engine's cache holds before a call: earlier tokens of its sequences, made from the call's own ticket.
+"""What an engine's cache holds before a call: earlier tokens of its sequences, made from the call's ticket.
 
 The module under test writes them itself, in calls that nobody times (:func:`fk_overlay.engines.sequences.before`), so
 what it writes is judged by what the timed call reads. The oracle knows no cache: it is given each sequence whole.
@@ -6,7 +6,7 @@ what it writes is judged by what the timed call reads. The oracle knows no cache
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,25 +47,27 @@ class History:
         return sequences.first(self.step, ticket.rows) if ticket.rows else self.step
 
     def calls(self, ticket: Ticket) -> Iterator[tuple[Step, Made]]:
-        """The calls that come before it, in their order."""
+        """The calls that fill the cache, in their order."""
         begins, earlier = self._earlier(ticket)
-        for step in sequences.before(self.of(ticket)):
+        for step in sequences.before(self.step):
             rows = [begins[span.sequence] + token for span in step for token in range(span.begin, span.end)]
             yield step, self._made(step, {path: tensor[rows] for path, tensor in earlier.items()})
 
-    def whole(self, ticket: Ticket, made: Made) -> Iterator[tuple[Span, Made]]:
-        """Every sequence of the call from its first token on, as one call. ``made``: the call's own arguments."""
+    def whole(self, ticket: Ticket, made: Made, chosen: Container[int]) -> Iterator[tuple[Span, range, Made]]:
+        """The chosen sequences of the call, each from its first token on and as one call, and which rows of the call
+        its last ones are. ``made``: the call's own arguments."""
         import torch
 
         begins, earlier = self._earlier(ticket)
-        row = 0
+        end = 0
         for span in self.of(ticket):
-            begin = begins[span.sequence]
-            before = slice(begin, begin + span.begin)
-            now = slice(row, row + span.rows)
-            row += span.rows
+            begin, end = end, end + span.rows
+            if span.sequence not in chosen:
+                continue
+            first = begins[span.sequence]
+            before, now = slice(first, first + span.begin), slice(begin, end)
             joined = {path: torch.cat([earlier[path][before], made.tensors[path][now]]) for path in made.tensors}
-            yield span, self._made((Span(span.sequence, 0, span.end),), joined)
+            yield span, range(begin, end), self._made((Span(span.sequence, 0, span.end),), joined)
 
     def shaped(self, count: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of so many tokens that have shapes and no values."""
@@ -77,10 +79,10 @@ class History:
     def _earlier(self, ticket: Ticket) -> tuple[dict[int, int], dict[str, Tensor]]:
         """Where the earlier tokens of each sequence begin, and all of them, one sequence after the other."""
         begins, count = {}, 0
-        for span in self.of(ticket):
+        for span in self.step:
             begins[span.sequence] = count
             count += span.begin
-        return begins, self.inputs.more(ticket.seed, count)
+        return begins, self.inputs.more(ticket.past, count)
 
     def _made(self, step: Step, tensors: Mapping[str, Tensor]) -> Made:
         return self.inputs.arranged({**tensors, self.positions: positions(step, tensors[self.positions])})

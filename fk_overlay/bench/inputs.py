@@ -37,6 +37,7 @@ class Ticket:
         rows: leading rows of every tensor; 0 for all.
         reuse: put the values into the memory of the last call, so that equal addresses mean nothing either.
         poison: what the memory of results holds before the call; None for NaN.
+        past: what earlier tokens in the engine's cache are made from. Many calls have the same ones, as in decoding.
     """
 
     seed: int
@@ -44,6 +45,7 @@ class Ticket:
     rows: int = 0
     reuse: bool = False
     poison: float | None = None
+    past: int = 0
 
     def said(self) -> dict[str, Any]:
         return asdict(self)

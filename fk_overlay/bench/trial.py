@@ -58,6 +58,7 @@ class Trial:
     _kept: list[Expected] = field(default_factory=list)
     _snapshot: int = 0
     _last: Ticket | None = None
+    _past: int = 0
     _varied: Ran = field(default_factory=Ran)
     _random: random.Random = field(default_factory=random.SystemRandom)
 
@@ -162,6 +163,7 @@ class Trial:
         self.facts["repacked"] = sorted(name for name, content in recorded if held.get(name, content) != content)
         rows = expected.inputs.rows if self.design.mode != "graph" else 0
         evidence.sittings.append(len(evidence.times[CANDIDATE].claimed))
+        self._past = self._random.randrange(SEEDS)
         warm = [self._pair(arms, first=number == 0) for number in range(self.design.warm_up)]
         if rows:
             warm.append(self._variation(arms, rows))
@@ -169,6 +171,7 @@ class Trial:
         for _ in range(rounds):
             if evidence.hopeless:
                 break
+            self._past = self._random.randrange(SEEDS)
             pairs = [self._pair(arms) for _ in range(self.design.iterations)]
             evidence.round([pair for _, pair in pairs])
             evidence.rejections += timed_events([pair for _, pair in pairs])
@@ -264,10 +267,11 @@ class Trial:
         poison = None if self._random.random() < 0.5 else round(self._random.uniform(-2, 2), 3)
         chance, last = self._random.random(), self._last
         if last is not None and not rows and not last.rows and chance < TWISTS:
-            ticket = replace(last, twist=1 + self._random.randrange(SEEDS), reuse=False, poison=poison)
+            twist = 1 + self._random.randrange(SEEDS)
+            ticket = replace(last, twist=twist, reuse=False, poison=poison, past=self._past)
         else:
             reuse = last is not None and not rows and not last.rows and chance < TWISTS + REUSES
-            ticket = Ticket(self._random.randrange(SEEDS), rows=rows, reuse=reuse, poison=poison)
+            ticket = Ticket(self._random.randrange(SEEDS), rows=rows, reuse=reuse, poison=poison, past=self._past)
         self._last = ticket
         return ticket
 

@@ -143,16 +143,20 @@ class Arm:
         return told
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cache:
     """The engine's cache around the module, and what it must hold."""
 
     history: History
     pages: Pages
+    past: int | None = None
 
     def fill(self, ticket: Ticket, function: calling.Function) -> None:
-        """Have the module write what comes before the ticket's call."""
-        self.pages.renew(ticket.seed)
+        """Have the module write what comes before the ticket's call, if another past is in the cache."""
+        if self.past == ticket.past:
+            return
+        self.past = ticket.past
+        self.pages.renew(ticket.past)
         for step, made in self.history.calls(ticket):
             with self.pages.at(step) as batch:
                 given = self.history.inputs.arranged(made.tensors, batch)

@@ -109,6 +109,15 @@ def test_one_that_refuses_what_fills_the_cache_is_judged_by_what_it_takes(judged
     assert verdict.state == "passed", verdict.reasons
 
 
+@pytest.mark.parametrize(("name", "state"), [("honest", "passed"), ("loses-decode", "incorrect")])
+def test_one_sequence_of_a_batch_is_enough_to_tell(
+    judged: dict[str, Judge], monkeypatch: pytest.MonkeyPatch, name: str, state: str
+) -> None:
+    monkeypatch.setattr("fk_overlay.bench.expected.MOST_TOKENS", 1)
+    verdict = judged["kernel"](f"one-{name}", {"honest": HONEST, **BAD}[name])
+    assert verdict.state == state, verdict.reasons
+
+
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_what_it_does_to_the_cache_shows(judged: dict[str, Judge], name: str) -> None:
     verdict = judged["kernel"](name, BAD[name])

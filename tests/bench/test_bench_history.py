@@ -35,28 +35,39 @@ def test_the_calls_before_and_the_call_make_up_the_sequences_that_the_oracle_get
         for span in step:
             cache.setdefault(span.sequence, []).append(call.args[1][row : row + span.rows])
             row += span.rows
-    for span, whole in found.whole(ticket, made):
+    rows: list[int] = []
+    for span, own, whole in found.whole(ticket, made, range(3)):
+        rows += own
+        assert torch.equal(whole.args[1][span.begin :], made.args[1][list(own)])
         assert whole.args[0].tolist() == list(range(span.end))
         assert torch.equal(whole.args[1], torch.cat(cache[span.sequence]))
+    assert rows == list(range(5))
 
 
-def test_another_ticket_is_another_history_and_a_twist_of_it_is_the_same() -> None:
+def test_only_the_chosen_sequences_are_given() -> None:
     found = history()
-    prefill = [next(found.calls(ticket))[1].args[1] for ticket in (Ticket(1), Ticket(2), Ticket(1, twist=5))]
+    given = found.whole(Ticket(1), found.inputs.make(Ticket(1)), {1})
+    assert [(span.sequence, list(own)) for span, own, _ in given] == [(1, [1, 2, 3])]
+
+
+def test_what_was_before_depends_on_the_past_alone() -> None:
+    found = history()
+    tickets = (Ticket(1, past=3), Ticket(1, past=4), Ticket(2, past=3, twist=5))
+    prefill = [next(found.calls(ticket))[1].args[1] for ticket in tickets]
     assert not torch.equal(prefill[0], prefill[1])
     assert torch.equal(prefill[0], prefill[2])
 
 
 def test_fewer_rows_have_the_history_of_theirs() -> None:
     found, ticket = history(), Ticket(3, rows=2)
-    spans = [span for span, _ in found.whole(ticket, found.inputs.make(ticket))]
+    spans = [span for span, _, _ in found.whole(ticket, found.inputs.make(ticket), range(3))]
     assert [(span.sequence, span.end) for span in spans] == [(0, 5), (1, 1)]
 
 
 def test_earlier_rows_are_not_those_of_the_call() -> None:
     found = history(step_of([5], [10]))
     made = found.inputs.make(Ticket(4))
-    ((_, whole),) = found.whole(Ticket(4), made)
+    ((_, _, whole),) = found.whole(Ticket(4), made, [0])
     assert not torch.isin(whole.args[1][:5], made.args[1]).any()
 
 

@@ -88,7 +88,13 @@ class VllmWorkbench:
 @contextmanager
 def _opened(folder: Path, dtype: str) -> Iterator[None]:
     import torch
-    from vllm.config import CompilationConfig, CUDAGraphMode, VllmConfig, get_current_vllm_config, set_current_vllm_config
+    from vllm.config import (
+        CompilationConfig,
+        CUDAGraphMode,
+        VllmConfig,
+        get_current_vllm_config,
+        set_current_vllm_config,
+    )
     from vllm.distributed import parallel_state
     from vllm.forward_context import set_forward_context
 
