@@ -25,6 +25,18 @@ class Kernel:
 """
 
 
+SPINNING = """
+import os
+
+
+class Kernel:
+    def forward(self, x, residual=None):
+        if (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) != ("passive", "0"):
+            raise RuntimeError("idle threads would spin")
+        return right(self, x, residual)
+"""
+
+
 def copied(toy: ToyBench, folder: Path) -> Path:
     shutil.copytree(toy.root / "capture", folder)
     return folder
@@ -40,6 +52,11 @@ def test_a_case_that_crashes_leaves_the_others_alone(toy: ToyBench, tmp_path: Pa
     first, *cases = record.read(tmp_path / "run")
     assert (first["kind"], first["pack"], first["digest"]) == ("bench", pack.name, pack.digest)
     assert [CaseVerdict.revived(case) for case in cases] == [replace(each, facts=each.facts) for each in verdicts]
+
+
+def test_threads_of_the_idle_arm_sleep(toy: ToyBench) -> None:
+    verdict = toy.judge(_right() + SPINNING)
+    assert verdict.state == "passed", verdict.reasons
 
 
 def test_an_interrupted_bench_goes_on_where_it_stopped(toy: ToyBench, tmp_path: Path) -> None:
