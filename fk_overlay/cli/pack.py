@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json as json_lib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fk_overlay.cli.options import EngineName
+from fk_overlay.cli.options import EngineName, Json
 
 app = typer.Typer(help="What is shipped: lint, lock, export.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The pack's folder.")]
@@ -36,6 +37,37 @@ def lint(folder: Folder, engine: EngineName = "vllm") -> None:
     typer.echo(
         f"{pack.name} {pack.digest[:12]}: {len(pack.patches)} patches, {checked} operator cases checked, {locked}"
     )
+
+
+@app.command("compile")
+def compile_for(
+    folder: Folder,
+    engine: EngineName = "vllm",
+    target: Annotated[str, typer.Option("--for", help="Compute capability, such as sm_90 for Hopper.")] = "sm_90",
+    json: Json = False,
+) -> None:
+    """Compile a pack's Triton kernels for a GPU that need not be here, and tell what each takes of it: registers,
+    spills, shared memory, matrix instructions."""
+    from dataclasses import asdict
+
+    from fk_overlay import catalog, packs
+    from fk_overlay.core import Arm
+    from fk_overlay.engines.base import get_engine
+    from fk_overlay.errors import UsageError
+    from fk_overlay.integrity.compiled import compile_apart
+    from fk_overlay.serving.judge import checked_plan
+
+    capability = target.removeprefix("sm_")
+    if not capability.isdigit():
+        raise UsageError(f"--for {target} is no compute capability; give one such as sm_90")
+    pack = packs.trusted(catalog.pack(folder))
+    kernels = compile_apart(checked_plan(Arm(pack.name, (pack,)), get_engine(engine), catalog.tasks()), int(capability))
+    if json:
+        typer.echo(json_lib.dumps([asdict(each) for each in kernels], indent=1))
+        return
+    for each in kernels:
+        typer.echo(each)
+    typer.echo(f"{pack.name}: {len(kernels)} kernels compile for sm_{capability}")
 
 
 @app.command()

@@ -1,5 +1,6 @@
-"""vLLM's fused experts with one kernel less: the first product activates what it writes. Sorting, the second product
-and the sum stay the engine's own, or those of whatever pack has taken their place."""
+"""vLLM's fused experts with one kernel less: the first product activates what it writes. For many tokens both products
+take their weights by bulk copies; for few the second stays the engine's own. Sorting and sum are the engine's, or those
+of whatever pack has taken their place."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from .gate_up import INTERPRETED, opcheck_cases, tiles_of
+from .grouped import INTERPRETED, compile_cases, describable, opcheck_cases, tiles_of
 
-__all__ = ["FusedExperts", "opcheck_cases"]
+__all__ = ["FusedExperts", "compile_cases", "opcheck_cases"]
 DTYPES = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+ROWS = 256
+"""Rows of an expert from which arithmetic, and not the memory bus, is what its products wait for: each row is one
+operation for a byte of bfloat16 weights, and an H100 has 790 TFLOP/s for 3.0 TB/s."""
 
 
 class FusedExperts:
@@ -68,8 +72,18 @@ class FusedExperts:
         config = engine.try_get_optimal_moe_config(w1.size(), w2.size(), top_k, None, tokens)
         sorted_pairs, owners, used = engine._prepare_expert_assignment(topk_ids, config, tokens, top_k, experts, None)
         activated = part(workspace13, tokens * top_k, inner)
-        torch.ops.fk_h100_moe_fused.gate_up(hidden_states, w1, activated, sorted_pairs, owners, used, tiles_of(config))
+        first, second = tiles_of(config, gated=True), tiles_of(config, gated=False)
+        busy = tokens * top_k >= ROWS * experts
+        described = busy and describable(w1, inner, first) and describable(w2, hidden, second)
+        sorting = sorted_pairs, owners, used
+        torch.ops.fk_h100_moe_fused.gate_up(hidden_states, w1, activated, *sorting, first, described)
         products = part(workspace2, tokens, top_k, hidden)
+        if described:
+            scale = None if apply_router_weight_on_input else topk_weights
+            rows = products.view(-1, hidden)
+            torch.ops.fk_h100_moe_fused.down(activated, w2, rows, *sorting, scale, second, True)
+            self.moe_sum(products, output)
+            return
         engine.invoke_fused_moe_triton_kernel(
             activated,
             w2,

@@ -33,14 +33,19 @@ TILES = ([16, 16, 32, 1, 4, 3], [32, 64, 64, 8, 8, 2])
 
 def main() -> None:
     fused = package(Path(sys.argv[1]))
-    gate_up = importlib.import_module(f"{fused}.gate_up")
-    for operator, arguments in gate_up.opcheck_cases():
+    grouped = importlib.import_module(f"{fused}.grouped")
+    for operator, arguments in grouped.opcheck_cases():
         print("opcheck", *set(torch.library.opcheck(operator, arguments).values()))
     for dtype, tiles in itertools.product((torch.bfloat16, torch.float16), TILES):
         for case in sorted_cases(Draw(3, dtype), tiles[0]):
-            print("gate_up", dtype, right(gate_up.gate_up, case, tiles))
+            print("gate_up", dtype, gate_up_right(grouped.gate_up, case, tiles, False))
+            print("down", dtype, down_right(grouped.down, case, tiles, False))
+            if grouped.describable(case[1], case[1].shape[1] // 2, tiles):
+                print("gate_up described", dtype, gate_up_right(grouped.gate_up, case, tiles, True))
+            if grouped.describable(case[1], case[1].shape[1], tiles):
+                print("down described", dtype, down_right(grouped.down, case, tiles, True))
     if len(sys.argv) > 2:
-        whole(importlib.import_module(f"{fused}.fused_experts").FusedExperts, package(Path(sys.argv[2])))
+        whole(importlib.import_module(f"{fused}.fused_experts"), package(Path(sys.argv[2])))
 
 
 def package(folder: Path) -> str:
@@ -77,23 +82,41 @@ def by_expert(ids: Tensor, experts: int, block: int) -> tuple[Tensor, Tensor, Te
     return ids.new_tensor(sorted_pairs + [pairs] * block), ids.new_tensor([*owners, 0]), ids.new_tensor([used])
 
 
-def right(gate_up: Any, case: tuple[Tensor, ...], tiles: list[int]) -> bool:
+def gate_up_right(gate_up: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
     x, w1, ids, *sorting = case
     out = x.new_full((ids.numel(), w1.shape[1] // 2), torch.nan)
-    gate_up(x, w1, out, *sorting, tiles)
+    gate_up(x, w1, out, *sorting, tiles, described)
     token = torch.arange(len(x)).repeat_interleave(ids.shape[1])
     owners = ids.flatten().long()
     rows = [gated(linear(x[t].double(), w1[e].double()), "silu") for t, e in zip(token, owners, strict=True)]
-    tolerance = TASK.tolerance[str(x.dtype).removeprefix("torch.")]
-    if x.dtype == torch.bfloat16:  # the interpreter cuts off where a GPU rounds
+    return near(out, torch.stack(rows))
+
+
+def down_right(down: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
+    """Of the same cases: a row of its own for every pair, and all rows of ``w1``."""
+    x, w, ids, *sorting = case
+    pairs = ids.numel()
+    rows = x.repeat_interleave(ids.shape[1], dim=0).contiguous()
+    scale = torch.linspace(0.2, 1.0, pairs)
+    out = x.new_full((pairs, w.shape[1]), torch.nan)
+    down(rows, w, out, *sorting, scale, tiles, described)
+    owners = ids.flatten().long()
+    wanted = [linear(row.double(), w[e].double()) for row, e in zip(rows, owners, strict=True)]
+    return near(out, torch.stack(wanted) * scale.double()[:, None])
+
+
+def near(out: Tensor, wanted: Tensor) -> bool:
+    tolerance = TASK.tolerance[str(out.dtype).removeprefix("torch.")]
+    if out.dtype == torch.bfloat16:  # the interpreter cuts off where a GPU rounds
         tolerance = replace(tolerance, rtol=2 * tolerance.rtol, atol=2 * tolerance.atol)
-    return agree(out, torch.stack(rows), tolerance).agrees
+    return agree(out, wanted, tolerance).agrees
 
 
 # ---------------------------------------------------------------- the whole layer
 
 
-def whole(kernel: Any, sorting: str) -> None:
+def whole(fused: Any, sorting: str) -> None:
+    """The layer as it is for few tokens, then as it is for many."""
     import triton.backends
 
     # The CPU build of vLLM takes Triton for unusable; this gives it one, in this process only.
@@ -106,21 +129,31 @@ def whole(kernel: Any, sorting: str) -> None:
         return tuple(pack.align(ids, block, experts, pack.length_for(ids.numel(), block, experts, True)))
 
     fused_moe.moe_align_block_size = by_the_pack
-    oracle = load_oracle(TASK)
-    for dtype in ("float16", "float32"):
+    oracle, kernel = load_oracle(TASK), fused.FusedExperts
+    described, able = fused.ROWS, fused.describable
+    asked: list[bool] = []
+
+    def noted(*weights: Any) -> bool:
+        asked.append(able(*weights))
+        return asked[-1]
+
+    fused.describable = noted
+    for dtype, fused.ROWS in (("float16", described), ("float32", described), ("float16", 0)):
+        name = dtype if fused.ROWS else f"{dtype} described"
         for case in (*oracle.samples(5, getattr(torch, dtype)), *served(Draw(7, getattr(torch, dtype)))):
             case = Case(layer(), case.args, case.kwargs)
             if not kernel.supports(case.module, *case.args, **case.kwargs):
-                print("whole", dtype, "declined")
+                print("whole", name, "declined")
                 continue
             wanted = oracle.canonical(case, results_of(oracle, precise(named(oracle, case))))
             kernel.apply(case.module, *case.args, **case.kwargs)
             found = oracle.canonical(case, (case.args[0],))
             print(
                 "whole",
-                dtype,
+                name,
                 *(agree(*pair, TASK.tolerance[dtype]).agrees for pair in zip(found, wanted, strict=True)),
             )
+    print("whole described", sum(asked))
     for changed in ({"w1_bias": 1}, {"_lora_context": 1}, {"activation_config": SimpleNamespace(clamp_limit=7.0)}):
         print("whole", *changed, kernel.supports(SimpleNamespace(**{**vars(layer()), **changed}), *case.args))
 

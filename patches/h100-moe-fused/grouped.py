@@ -1,0 +1,235 @@
+"""The two grouped products, each with what the engine does around it in launches of its own.
+
+The first activates what it writes: one program multiplies a tile of tokens with the same columns of the gate's and of
+the up projection's weights, and writes silu(gate) * up. What the engine writes between the two and reads again is twice
+as much as the result: 0.8 GB a layer for 16384 tokens of Qwen3-30B-A3B. The second weighs its rows as the engine does.
+
+Weights come by pointers or, ``described``, by Hopper's bulk tensor copies: one thread asks for a whole tile, which
+leaves registers and instructions to the products.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+LIBRARY = torch.library.Library("fk_h100_moe_fused", "DEF")
+NARROWEST = 16
+"""Columns of a tile, the least that a matrix instruction takes."""
+ALIGNED = 16
+"""Bytes that a row of a described tensor must be a multiple of."""
+
+
+@triton.jit
+def _grouped(
+    x, w, out, sorted_pairs, experts, used, scale, n, k, length, pairs, x_row, w_expert, w_row, out_row,
+    TOP_K: tl.constexpr, SORTED: tl.constexpr, GATED: tl.constexpr, SCALED: tl.constexpr, DESCRIBED: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
+):  # fmt: skip
+    program = tl.program_id(0)
+    columns = tl.cdiv(n, BLOCK_N)
+    first = program // (GROUP_M * columns) * GROUP_M
+    height = min(tl.cdiv(length, BLOCK_M) - first, GROUP_M)
+    block = first + program % (GROUP_M * columns) % height
+    tile = program % (GROUP_M * columns) // height
+
+    row = tl.arange(0, BLOCK_M)
+    if SORTED:
+        if block * BLOCK_M >= tl.load(used):
+            return
+        pair = tl.load(sorted_pairs + block * BLOCK_M + row).to(tl.int64)
+    else:
+        pair = tl.where(row == 0, block, pairs).to(tl.int64)
+    real = pair < pairs
+    # Nobody's pairs have an expert below 0: nothing is read for them, so that they come out as 0.
+    owner = tl.load(experts + block)
+    owned = real & (owner >= 0)
+    expert = tl.maximum(owner, 0)
+
+    column = tile * BLOCK_N + tl.arange(0, BLOCK_N)
+    depth = tl.arange(0, BLOCK_K)
+    tokens = x + (pair // TOP_K)[:, None] * x_row + depth[None, :]
+    if DESCRIBED:
+        top = expert * (n * 2 if GATED else n) + tile * BLOCK_N
+    else:
+        lefts = w + expert.to(tl.int64) * w_expert + (column % n)[None, :].to(tl.int64) * w_row + depth[:, None]
+        rights = lefts + n.to(tl.int64) * w_row
+    result = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    up = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for begin in range(0, k, BLOCK_K):
+        inside = depth < k - begin
+        token = tl.load(tokens, mask=owned[:, None] & inside[None, :], other=0.0)
+        tokens += BLOCK_K
+        if DESCRIBED:
+            left = w.load([top, begin]).T
+        else:
+            left = tl.load(lefts, mask=inside[:, None], other=0.0)
+            lefts += BLOCK_K
+        if WIDE:  # the interpreter takes bfloat16 for integers
+            token, left = token.to(tl.float32), left.to(tl.float32)
+        result += tl.dot(token, left)
+        if GATED:
+            if DESCRIBED:
+                right = w.load([top + n, begin]).T
+            else:
+                right = tl.load(rights, mask=inside[:, None], other=0.0)
+                rights += BLOCK_K
+            if WIDE:
+                right = right.to(tl.float32)
+            up += tl.dot(token, right)
+
+    kind = out.dtype.element_ty
+    if GATED:  # rounded where the engine rounds: both products, then the activation
+        gate = result.to(kind).to(tl.float32)
+        activated = (gate * tl.sigmoid(gate)).to(kind).to(tl.float32)
+        result = activated * up.to(kind).to(tl.float32)
+    if SCALED:
+        result *= tl.load(scale + pair, mask=real, other=0.0)[:, None]
+    tl.store(
+        out + pair[:, None] * out_row + column[None, :], result.to(kind), mask=real[:, None] & (column < n)[None, :]
+    )
+
+
+def gate_up(
+    x: Tensor,
+    w1: Tensor,
+    out: Tensor,
+    sorted_pairs: Tensor | None,
+    experts: Tensor,
+    used: Tensor,
+    tiles: list[int],
+    described: bool = False,
+) -> None:
+    """x: [tokens, hidden], w1: [experts, 2 inner, hidden], the gate first -> out: [tokens * top_k, inner].
+
+    Args:
+        sorted_pairs: token-expert pairs by expert, padded to whole blocks; None: a block for each pair.
+        experts: of every block; used: how many of the sorted pairs there are, with padding, [1].
+        tiles: BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages.
+        described: the weights come by bulk copies; :func:`describable` says whether they can.
+    """
+    if len(out):
+        _launch(x, w1, out, sorted_pairs, experts, used, None, tiles, described, gated=True)
+
+
+def down(
+    x: Tensor,
+    w2: Tensor,
+    out: Tensor,
+    sorted_pairs: Tensor | None,
+    experts: Tensor,
+    used: Tensor,
+    scale: Tensor | None,
+    tiles: list[int],
+    described: bool = False,
+) -> None:
+    """x: [pairs, inner], w2: [experts, hidden, inner], scale: a float32 for each pair -> out: [pairs, hidden]. The rest
+    as in :func:`gate_up`."""
+    if len(out):
+        _launch(x, w2, out, sorted_pairs, experts, used, scale, tiles, described, gated=False)
+
+
+def _launch(
+    x: Tensor,
+    w: Tensor,
+    out: Tensor,
+    sorted_pairs: Tensor | None,
+    experts: Tensor,
+    used: Tensor,
+    scale: Tensor | None,
+    tiles: list[int],
+    described: bool,
+    *,
+    gated: bool,
+) -> None:
+    pairs, n = out.shape
+    block_m, block_n, block_k, group_m, warps, stages = tiles
+    tokens, k = x.shape
+    length = length_for(tokens, pairs, block_m, sorted_pairs)
+    grid = (triton.cdiv(length, block_m) * triton.cdiv(n, block_n),)
+    weights = TensorDescriptor.from_tensor(w.view(-1, k), [block_n, block_k]) if described else w
+    order, factor = (used if each is None else each for each in (sorted_pairs, scale))
+    _grouped[grid](
+        x, weights, out, order, experts, used, factor, n, k, length, pairs,
+        x.stride(0), w.stride(0), w.stride(1), out.stride(0),
+        TOP_K=pairs // tokens, SORTED=sorted_pairs is not None, GATED=gated, SCALED=scale is not None,
+        DESCRIBED=described, WIDE=INTERPRETED,
+        BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k, GROUP_M=group_m, num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+
+
+def length_for(tokens: int, pairs: int, block_m: int, sorted_pairs: Tensor | None) -> int:
+    """Places that blocks are launched for. A token's experts differ, so few tokens fill at most a block a pair."""
+    most = pairs * block_m
+    if sorted_pairs is None:
+        return most
+    return min(len(sorted_pairs), most) if tokens < block_m else len(sorted_pairs)
+
+
+def tiles_of(config: Mapping[str, int], *, gated: bool) -> list[int]:
+    """From the engine's configuration of this product; halved in width where two tiles of weights take turns, so that
+    the pipeline needs the same shared memory and the results the same registers."""
+    width = max(NARROWEST, config["BLOCK_SIZE_N"] // 2) if gated else config["BLOCK_SIZE_N"]
+    tile = [config["BLOCK_SIZE_M"], width, config["BLOCK_SIZE_K"], config["GROUP_SIZE_M"]]
+    return [*tile, config.get("num_warps", 4), config.get("num_stages", 3)]
+
+
+def describable(w: Tensor, n: int, tiles: list[int]) -> bool:
+    """Whether tiles of ``n`` columns of these weights can come by bulk copies: none may reach into what follows."""
+    return n % tiles[1] == 0 and w.is_contiguous() and w.shape[2] * w.itemsize % ALIGNED == 0
+
+
+LIBRARY.define(
+    "gate_up(Tensor x, Tensor w1, Tensor(a!) out, Tensor? sorted_pairs, Tensor experts, Tensor used, int[] tiles, "
+    "bool described) -> ()"
+)
+LIBRARY.define(
+    "down(Tensor x, Tensor w2, Tensor(a!) out, Tensor? sorted_pairs, Tensor experts, Tensor used, Tensor? scale, "
+    "int[] tiles, bool described) -> ()"
+)
+LIBRARY.impl("gate_up", gate_up, "CompositeExplicitAutograd")
+LIBRARY.impl("down", down, "CompositeExplicitAutograd")
+for name in ("gate_up", "down"):
+    torch.library.register_fake(f"fk_h100_moe_fused::{name}", lambda *arguments: None, lib=LIBRARY)
+
+
+def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    x = torch.randn(3, 40, device=device, dtype=torch.bfloat16)
+    w1 = torch.randn(2, 64, 40, device=device, dtype=torch.bfloat16)
+    pairs = torch.tensor([0, 2, *[3] * 14, 1, *[3] * 15], device=device, dtype=torch.int32)
+    experts, used = pairs.new_tensor([0, 1]), pairs.new_tensor([32])
+    tiles, scale = [16, 16, 32, 1, 4, 2], x.new_ones(3, dtype=torch.float32)
+    gate_up_, down_ = torch.ops.fk_h100_moe_fused.gate_up.default, torch.ops.fk_h100_moe_fused.down.default
+    for described in (False, True):
+        yield gate_up_, (x, w1, x.new_empty(3, 32), pairs, experts, used, tiles, described)
+        yield down_, (x, w1, x.new_empty(3, 64), pairs, experts, used, scale, tiles, described)
+    yield gate_up_, (x, w1, x.new_empty(3, 32), None, pairs.new_tensor([1, 0, 1]), used, tiles, False)
+
+
+def compile_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Qwen3-30B-A3B at a decode step's tiles and at those of a long prefill, with two experts: the number compiles to
+    nothing."""
+    hidden, inner, top_k = 2048, 768, 8
+    w1, w2 = (torch.empty(2, *shape, dtype=torch.bfloat16) for shape in ((2 * inner, hidden), (hidden, inner)))
+    ids = torch.zeros(256, dtype=torch.int32)
+    scale = torch.empty(32 * top_k)
+    for config in (
+        {"BLOCK_SIZE_M": 16, "BLOCK_SIZE_N": 64, "BLOCK_SIZE_K": 128, "GROUP_SIZE_M": 1, "num_stages": 4},
+        {"BLOCK_SIZE_M": 128, "BLOCK_SIZE_N": 128, "BLOCK_SIZE_K": 64, "GROUP_SIZE_M": 8, "num_warps": 8},
+        {"BLOCK_SIZE_M": 128, "BLOCK_SIZE_N": 256, "BLOCK_SIZE_K": 64, "GROUP_SIZE_M": 8, "num_warps": 8},
+    ):
+        for described in (False, True):
+            x, activated = (torch.empty(rows, k, dtype=torch.bfloat16) for rows, k in ((32, hidden), (256, inner)))
+            first = x, w1, activated, ids, ids, ids, tiles_of(config, gated=True), described
+            second = activated, w2, x.new_empty(256, hidden), ids, ids, ids, scale, tiles_of(config, gated=False)
+            yield torch.ops.fk_h100_moe_fused.gate_up.default, first
+            yield torch.ops.fk_h100_moe_fused.down.default, (*second, described)
