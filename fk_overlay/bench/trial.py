@@ -76,8 +76,8 @@ class Trial:
         return next((part.dtype for part in (*parts, *weights) if "float" in part.dtype), "float32")
 
     @property
-    def weights(self) -> int:
-        """Bytes of the recorded weights in the oracle's float64."""
+    def weights_bytes(self) -> int:
+        """Of the recorded weights in the oracle's float64."""
         return 8 * sum(math.prod(tensor.shape) for module in self.case.modules.values() for tensor in module.tensors)
 
     def unfit(self) -> str:
@@ -97,7 +97,7 @@ class Trial:
             "a CUDA graph needs a case that was captured on a GPU": self.design.mode == "graph" and not on_gpu,
             f"the task has no tolerance for {self.dtype}": self.dtype not in self.task.tolerance,
             f"its weights in float64 take more than {MOST_WEIGHTS >> 30} GiB; judge it with fk-overlay run": (
-                self.weights > MOST_WEIGHTS
+                self.weights_bytes > MOST_WEIGHTS
             ),
         }
         return next((reason for reason, holds in reasons.items() if holds), "") or self._oracle_refuses()
