@@ -41,6 +41,11 @@ class Truth:
     made: Made
     rows: Tensor | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Of the results."""
+        return sum(result.nbytes for result in self.results)
+
 
 class Expected:
     """The oracle of one case.

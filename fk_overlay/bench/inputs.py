@@ -132,7 +132,9 @@ class Inputs:
 
     def arranged(self, tensors: Mapping[str, Tensor], batch: Any = None) -> Made:
         """The captured arguments with these tensors, and this batch, in their places."""
-        structure = {**changed(self._held, lambda path, _: tensors[path]), self._batch: batch}
+        structure = changed(self._held, lambda path, _: tensors[path])
+        if self._batch:
+            structure[self._batch] = batch
         given = [(argument, structure.get(argument.name, value)) for argument, value in self._given]
         args = tuple(value for argument, value in given if not argument.keyword)
         return Made(args, {argument.name: value for argument, value in given if argument.keyword}, tensors)

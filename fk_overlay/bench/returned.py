@@ -98,7 +98,7 @@ class Outbox:
             raise forged("a result lies outside of where results are put")
         if not size:
             return torch.empty(shape, dtype=kind)
-        return torch.frombuffer(bytearray(self._map[begin : begin + size]), dtype=kind).reshape(shape)
+        return torch.frombuffer(memoryview(self._map)[begin : begin + size], dtype=kind).reshape(shape).clone()
 
 
 def tell(value: Any, outbox: Outbox, arguments: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ TWISTS, REUSES = 0.1, 0.25
 ARGUMENTS_BYTES, ARGUMENTS_SHARE = 1 << 18, 0.1
 """Arguments are asked back after every call up to so many bytes, else after this share of the calls."""
 ROOM = 1 << 20
+MOST_BYTES, FEWEST = 2 << 30, 5
+"""Results of a round are kept until it is over: calls that return much are made less often, but at least so often."""
 MOST_WEIGHTS = 16 << 30
 """Bytes. A layer of the largest dense models has 7 GB in float64; a whole model has many layers."""
 
@@ -118,6 +120,20 @@ class Trial:
         return self._kept[self._snapshot] if self._kept else None
 
     @property
+    def iterations(self) -> int:
+        """Timed calls of each arm in a round."""
+        return min(self.design.iterations, max(FEWEST, MOST_BYTES // max(1, len(ARMS) * self.results_bytes)))
+
+    @property
+    def results_bytes(self) -> int:
+        """What one call returned and wrote when it was captured."""
+        import torch
+
+        written = [argument for argument in self.case.signature if argument.name in self.task.mutates]
+        tensors = [part for each in (*self.case.results, *written) for _, part in each.walk() if part.dtype]
+        return sum(math.prod(each.shape) * int(getattr(torch, each.dtype).itemsize) for each in tensors)
+
+    @property
     def sittings(self) -> int:
         """Pairs of processes."""
         return max(1, min(self.design.processes, self.design.rounds))
@@ -172,7 +188,7 @@ class Trial:
             if evidence.hopeless:
                 break
             self._past = self._random.randrange(SEEDS)
-            pairs = [self._pair(arms) for _ in range(self.design.iterations)]
+            pairs = [self._pair(arms) for _ in range(self.iterations)]
             evidence.round([pair for _, pair in pairs])
             evidence.rejections += timed_events([pair for _, pair in pairs])
             if rows:
@@ -211,7 +227,7 @@ class Trial:
             mode=self.design.mode,
             first_seed=secrets.randbelow(SEEDS),
             memory_bytes=self.design.memory_bytes if on_cpu else 0,
-            outbox_bytes=4 * (expected.inputs.nbytes + sum(result.nbytes for result in truth.results)) + ROOM,
+            outbox_bytes=4 * (expected.inputs.nbytes + max(self.results_bytes, truth.nbytes)) + ROOM,
         )
         stack.callback(arm.stop)
         arm.expect_arguments(truth.made.tensors)
@@ -280,7 +296,7 @@ class Trial:
         nobody can change them any more."""
         assert self.evidence is not None
         design = self.design
-        calls = design.rounds * (design.iterations + 1) + design.processes * (design.warm_up + 1 + design.hot)
+        calls = design.rounds * (self.iterations + 1) + design.processes * (design.warm_up + 1 + design.hot)
         share = max(self.design.recheck_least, self.design.recheck_s / (calls * self.facts["oracle_s"]))
         for ticket, pair in pairs:
             if ticket.rows or self._random.random() < share:

@@ -10,6 +10,7 @@ import pytest
 from bench_toy import QUICK, ToyBench
 
 from fk_overlay.bench.bench import Bench
+from fk_overlay.bench.trial import FEWEST
 
 HONEST = """
 import torch
@@ -74,3 +75,11 @@ def test_a_kernel_that_is_slower_is_regressed(toy: ToyBench) -> None:
     slow = "import time\n\n\ndef Kernel(x, by):\n    time.sleep(0.02)\n    return x * by\n"
     verdict = toy.judge(slow, "scaled", replace(QUICK, rounds=4, iterations=3))
     assert (verdict.state, verdict.merit) == ("passed", "regressed"), verdict.reasons
+
+
+def test_calls_that_return_much_are_made_less_often(toy: ToyBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a round are kept until it is over."""
+    design = replace(QUICK, iterations=8)
+    whole = toy.judge(None, "scaled", design).calls
+    monkeypatch.setattr("fk_overlay.bench.trial.MOST_BYTES", 1)
+    assert whole - toy.judge(None, "scaled", design).calls == design.rounds * (8 - FEWEST)
