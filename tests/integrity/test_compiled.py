@@ -99,7 +99,7 @@ def test_spills_show(tmp_path: Path) -> None:
     ("body", "size", "message"),
     [
         ("tl.store(out + row + column, tl.dot(tl.load(a + row), tl.load(b + row + column)))", 64, "does not compile"),
-        (PRODUCT, 512, "bytes of shared memory, sm_90 has 232448"),
+        (PRODUCT, 256, "bytes of shared memory, sm_90 has 232448"),
     ],
 )
 def test_what_cannot_run_there_is_refused(tmp_path: Path, body: str, size: int, message: str) -> None:
