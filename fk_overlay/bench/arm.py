@@ -82,6 +82,7 @@ class ArmProcess:
     ) -> None:
         self.name = name
         self._filling, self._filled = filling, Ran()
+        self._past: int | None = None
         self.folder = Path(order.folder)
         self.outbox = Outbox(Path(order.outbox), outbox_bytes)
         self.process = EngineProcess.fork(server, MAIN, env, self.folder / "arm.log")
@@ -129,9 +130,11 @@ class ArmProcess:
         return Frozen(results, single, held, moved, *figures, events)
 
     def _prepare(self, ticket: Ticket, timeout_s: float) -> None:
-        before = self.ran(self._filling) if self._filling else Ran()
+        fills = bool(self._filling) and self._past != ticket.past
+        before = self.ran(self._filling) if fills else Ran()
         self.ask("prepare", timeout_s, ticket=ticket.said())
-        if self._filling:
+        if fills:
+            self._past = ticket.past
             self._filled = self._filled.plus(self.ran(self._filling).minus(before))
 
     def expect_arguments(self, tensors: Mapping[str, Tensor]) -> None:

@@ -61,12 +61,13 @@ class Bench:
     start_s: float = 180.0
     folder: Path = field(init=False)
     host: Host = field(init=False)
+    workbench: Workbench = field(init=False)
     _server: ForkServer | None = None
     _shared: Path | None = None
     _count: int = 0
 
     def __enter__(self) -> Bench:
-        self.host = named(self.place.host)
+        self.host, self.workbench = named(self.place.host), named(self.place.workbench)
         self.folder = Path(tempfile.mkdtemp(prefix="fk-bench-"))
         self._shared = Path(tempfile.mkdtemp(prefix="fk-bench-", dir=SHARED)) if SHARED.is_dir() else self.folder
         return self
@@ -138,17 +139,15 @@ class Bench:
 
     def _forking(self) -> ForkServer:
         if self._server is None or not self._server.alive():
-            workbench: Workbench = named(self.place.workbench)
-            env = {**self._common(), **workbench.env()}
-            modules = ("torch", *workbench.preloaded, "fk_overlay.bench.worker")
+            env = {**self._common(), **self.workbench.env()}
+            modules = ("torch", *self.workbench.preloaded, "fk_overlay.bench.worker")
             self._server = ForkServer(modules, env, self.folder / "imports.log", self.start_s)
         return self._server
 
     def _environment(self, folder: Path) -> dict[str, str]:
         """Each arm has compile and kernel caches of its own."""
-        workbench: Workbench = named(self.place.workbench)
-        own = {name: str(folder / "cache" / name.lower()) for name in (*CACHES, *workbench.caches)}
-        return {**self._common(), **workbench.env(), **own, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        own = {name: str(folder / "cache" / name.lower()) for name in (*CACHES, *self.workbench.caches)}
+        return {**self._common(), **self.workbench.env(), **own, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
     def _common(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name not in HIDDEN}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fk_overlay.bench.history import History
 from fk_overlay.bench.inputs import Inputs, Made, Ticket
-from fk_overlay.bench.subject import inputs_of, step_of
+from fk_overlay.bench.subject import inputs_of
 from fk_overlay.capture import store
 from fk_overlay.capture.values import Values, stand_in
 from fk_overlay.core import Case, Cost, Task
@@ -62,9 +62,8 @@ class Expected:
         self._tensors: dict[str, Tensor] = {}
         self._values = case.values(snapshot, device=device, build=self._build)
         self._precise = _with_precise_modules(self._values, list(self._built.values()))
-        step = step_of(workbench, self._values, task)
-        self.inputs: Inputs = inputs_of(workbench, case, snapshot, self._precise, task, self.oracle)
-        self._history = None if step is None else History(self.inputs, step, task.paged)
+        self.inputs: Inputs
+        self.inputs, self._history = inputs_of(workbench, case, snapshot, self._precise, task, self.oracle)
 
     @property
     def weights(self) -> dict[str, str]:
@@ -140,6 +139,7 @@ class Expected:
     def _cost_with_history(self, history: History) -> Cost:
         """Weights and the call's own tokens move once, keys and values of earlier tokens are read; the arithmetic of a
         token is what one more of it adds to its sequence."""
+        assert self.oracle.kept is not None
         own = self._cost(*history.shaped(sequences.rows(history.step)))
         flops, read = 0, own.read
         for span in history.step:

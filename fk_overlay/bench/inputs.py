@@ -121,9 +121,7 @@ class Inputs:
             generator = torch.Generator(base.device).manual_seed((seed + MORE * (number + 1)) % SEEDS)
             shape = (count, *base.shape[1:])
             if path in self._spread:
-                mean, std = self._spread[path]
-                normal = torch.randn(shape, generator=generator, device=base.device, dtype=torch.float32)
-                found[path] = (normal * std + mean).to(base.dtype)
+                found[path] = self._normal(path, shape, generator)
             else:
                 flat = base.flatten()
                 which = torch.randint(len(flat), shape, generator=generator, device=base.device)
@@ -194,14 +192,20 @@ class Inputs:
         import torch
 
         if base.is_floating_point() and style == "drawn":
-            mean, std = self._spread[path]
-            normal = torch.randn(base.shape, generator=generator, device=base.device, dtype=torch.float32)
-            return (normal * std + mean).to(base.dtype)
+            return self._normal(path, base.shape, generator)
         if base.is_floating_point() or base.dtype == torch.bool:
             order = torch.randperm(base.numel(), generator=generator, device=base.device)
             return base.flatten()[order].reshape(base.shape)
         low, high = (int(base.min()), int(base.max())) if base.numel() else (0, 0)
         return torch.randint(low, high + 1, base.shape, generator=generator, device=base.device).to(base.dtype)
+
+    def _normal(self, path: str, shape: tuple[int, ...], generator: Generator) -> Tensor:
+        """With the mean and deviation of the captured tensor."""
+        import torch
+
+        base, (mean, std) = self.base[path], self._spread[path]
+        normal = torch.randn(shape, generator=generator, device=base.device, dtype=torch.float32)
+        return (normal * std + mean).to(base.dtype)
 
     def _twisted(self, values: dict[str, Tensor], ticket: Ticket) -> dict[str, Tensor]:
         """A near-duplicate: one element in :data:`FEW` of the ordinary tensors is another."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fk_overlay import catalog
-from fk_overlay.bench.history import positions
+from fk_overlay.bench.history import History, positions
 from fk_overlay.bench.inputs import Fresh, Inputs
 from fk_overlay.bench.order import ORIGINALS, Order
 from fk_overlay.capture import store
@@ -95,12 +95,10 @@ class Subject:
         self.function = self._reach()
         self.results = self._specs()
 
-    def inputs(self) -> Inputs:
+    def inputs(self) -> tuple[Inputs, History | None]:
+        """See :func:`inputs_of`."""
         oracle = load_oracle(self.task)
         return inputs_of(self._workbench, self.case, self._order.snapshot, self.values, self.task, oracle)
-
-    def step(self) -> Step | None:
-        return step_of(self._workbench, self.values, self.task)
 
     def pages(self, step: Step) -> Pages:
         """The engine's cache around the module. After :meth:`place`."""
@@ -142,20 +140,17 @@ class Subject:
 
 def inputs_of(
     workbench: Workbench, case: store.Case, snapshot: int, values: Values, task: Task, oracle: Oracle
-) -> Inputs:
-    """The same inputs in an arm and in its parent."""
+) -> tuple[Inputs, History | None]:
+    """The same inputs in an arm and in its parent, and what comes before them where the engine keeps keys and values of
+    earlier tokens."""
     signature = (case.snapshots[snapshot].arguments if case.snapshots else ()) or case.signature
     poisoned = sorted(oracle.unused & set(task.mutates))
     fresh: Fresh | None = None if oracle.fresh is None else partial(oracle.fresh, values.module)
-    step = step_of(workbench, values, task)
+    step = workbench.step(values) if task.paged else None
     if step is not None:
         fresh = partial(_placed, task.paged, step)
-    return Inputs(values, signature, task.data_dependent, poisoned, fresh, workbench.batch)
-
-
-def step_of(workbench: Workbench, values: Values, task: Task) -> Step | None:
-    """Which tokens the rows of the captured call were, where the engine keeps keys and values of earlier ones."""
-    return workbench.step(values) if task.paged else None
+    inputs = Inputs(values, signature, task.data_dependent, poisoned, fresh, workbench.batch)
+    return inputs, None if step is None else History(inputs, step, task.paged)
 
 
 def _placed(argument: str, step: Step, given: Mapping[str, Any], seed: int) -> dict[str, Tensor]:

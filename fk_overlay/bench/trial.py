@@ -18,10 +18,8 @@ from fk_overlay.bench.design import Design
 from fk_overlay.bench.evidence import CANDIDATE, Evidence, Pair
 from fk_overlay.bench.expected import Expected
 from fk_overlay.bench.inputs import Ticket
-from fk_overlay.bench.subject import named
 from fk_overlay.capture import store
 from fk_overlay.core import BASELINE, Pack, Task
-from fk_overlay.engines.workbench import Workbench
 from fk_overlay.errors import ArmFailed, FileError
 from fk_overlay.integrity.changes import after, timed_events
 
@@ -88,7 +86,9 @@ class Trial:
 
         on_gpu = self.device.startswith("cuda")
         reasons = {
-            "an argument is an object of the engine's own, which a capture does not hold": bool(self._unknown()),
+            "an argument is an object of the engine's own, which a capture does not hold": bool(
+                self.case.foreign - ({self.bench.workbench.batch} if self.task.paged else set())
+            ),
             "it reads the engine's cache and batch, and its task does not say how; judge it with fk-overlay run": bool(
                 self.case.surroundings and not self.task.paged
             ),
@@ -103,16 +103,6 @@ class Trial:
             ),
         }
         return next((reason for reason, holds in reasons.items() if holds), "") or self._oracle_refuses()
-
-    def _unknown(self) -> list[str]:
-        """Arguments that nobody can make again: objects of the engine's own, but for the batch of a paged target."""
-        workbench: Workbench = named(self.bench.place.workbench)
-        known = {workbench.batch} if self.task.paged else set()
-        return [
-            argument.name
-            for argument in self.case.signature
-            if argument.name not in known and any(part.kind == "object" for _, part in argument.walk())
-        ]
 
     @property
     def expected(self) -> Expected | None:
@@ -141,8 +131,8 @@ class Trial:
     def _oracle_refuses(self) -> str:
         kept = max(1, min(self.sittings, len(self.case.snapshots)))
         try:
-            workbench: Workbench = named(self.bench.place.workbench)
-            self._kept = [Expected(self.task, self.case, number, self.device, workbench) for number in range(kept)]
+            where = self.device, self.bench.workbench
+            self._kept = [Expected(self.task, self.case, number, *where) for number in range(kept)]
             began = time.perf_counter()
             for expected in self._kept:
                 expected.of(Ticket(1))

@@ -66,10 +66,11 @@ class Arm:
         """The candidate in its place, the module built around it, and how it will be called."""
         order = self.order
         self.subject.place()
-        inputs = self.subject.inputs()
+        inputs, history = self.subject.inputs()
         make = lambda number: inputs.make(Ticket(order.first_seed + number))  # noqa: E731
         caller = calling.caller(self.subject.function, order.mode, order.device, make)
-        self.opened.append(Opened(inputs, caller, self._cache(inputs)))
+        cache = None if history is None else Cache(history, self.subject.pages(history.step))
+        self.opened.append(Opened(inputs, caller, cache))
         return {
             "weights": fingerprints(self.subject.module_tensors()),
             "caller": process.identities(caller),
@@ -131,12 +132,6 @@ class Arm:
             "threads": process.threads(),
             "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
-
-    def _cache(self, inputs: Inputs) -> Cache | None:
-        step = self.subject.step()
-        if step is None:
-            return None
-        return Cache(History(inputs, step, self.subject.task.paged), self.subject.pages(step))
 
     def _events(self) -> list[str]:
         told, self.events[:] = list(self.events), []

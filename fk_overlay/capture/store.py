@@ -88,7 +88,12 @@ class Case:
     @property
     def replayable(self) -> bool:
         """Whether every argument can be given again; False if one is an object of the engine's own."""
-        return all(part.kind != "object" for argument in self.signature for _, part in argument.walk())
+        return not self.foreign
+
+    @property
+    def foreign(self) -> set[str]:
+        """Arguments that are objects of the engine's own, or hold some."""
+        return {each.name for each in self.signature if any(part.kind == "object" for _, part in each.walk())}
 
     def values(
         self, snapshot: int = 0, *, device: str | None = None, draw: Draw | None = None, build: Build | None = None

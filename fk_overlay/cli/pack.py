@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json as json_lib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fk_overlay.cli.options import EngineName, Json
+
+if TYPE_CHECKING:
+    from fk_overlay.core import Pack
+    from fk_overlay.engines.base import Engine
+    from fk_overlay.plan import Plan
 
 app = typer.Typer(help="What is shipped: lint, lock, export.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The pack's folder.")]
@@ -19,11 +24,9 @@ def lint(folder: Folder, engine: EngineName = "vllm") -> None:
     """Read a pack's source for what no kernel needs, check it against its lock, tasks and the installed engine, then
     opcheck its operators. Needs torch."""
     from fk_overlay import catalog, packs
-    from fk_overlay.core import Arm
     from fk_overlay.engines.base import get_engine
     from fk_overlay.integrity.operators import opcheck
     from fk_overlay.integrity.static import scan_pack
-    from fk_overlay.serving.judge import checked_plan
 
     pack = packs.trusted(catalog.pack(folder))
     found = scan_pack(pack.folder)
@@ -31,8 +34,7 @@ def lint(folder: Folder, engine: EngineName = "vllm") -> None:
         typer.secho(str(finding), fg={"block": "red", "review": "yellow"}.get(finding.level), err=True)
     if any(finding.level == "block" for finding in found):
         raise typer.Exit(1)
-    plan = checked_plan(Arm(pack.name, (pack,)), get_engine(engine), catalog.tasks())
-    checked = opcheck(plan)
+    checked = opcheck(_plan(pack, get_engine(engine)))
     locked = "locked" if packs.read_lock(pack) else f"not locked (fk-overlay pack lock {folder})"
     typer.echo(
         f"{pack.name} {pack.digest[:12]}: {len(pack.patches)} patches, {checked} operator cases checked, {locked}"
@@ -51,17 +53,15 @@ def compile_for(
     from dataclasses import asdict
 
     from fk_overlay import catalog, packs
-    from fk_overlay.core import Arm
     from fk_overlay.engines.base import get_engine
     from fk_overlay.errors import UsageError
     from fk_overlay.integrity.compiled import compile_apart
-    from fk_overlay.serving.judge import checked_plan
 
     capability = target.removeprefix("sm_")
     if not capability.isdigit():
         raise UsageError(f"--for {target} is no compute capability; give one such as sm_90")
     pack = packs.trusted(catalog.pack(folder))
-    kernels = compile_apart(checked_plan(Arm(pack.name, (pack,)), get_engine(engine), catalog.tasks()), int(capability))
+    kernels = compile_apart(_plan(pack, get_engine(engine)), int(capability))
     if json:
         typer.echo(json_lib.dumps([asdict(each) for each in kernels], indent=1))
         return
@@ -86,11 +86,17 @@ def export(
 ) -> None:
     """Write a pack as a plugin of the engine's own, for the installed release, to serve it without fk-overlay."""
     from fk_overlay import catalog, packs
-    from fk_overlay.core import Arm
     from fk_overlay.engines.base import get_engine, get_exporter
-    from fk_overlay.serving.judge import checked_plan
 
     adapter, write = get_engine(engine), get_exporter(engine)
     pack = packs.trusted(catalog.pack(folder))
-    plan = checked_plan(Arm(pack.name, (pack,)), adapter, catalog.tasks())
-    typer.echo(write(pack, plan, adapter.version(), out))
+    typer.echo(write(pack, _plan(pack, adapter), adapter.version(), out))
+
+
+def _plan(pack: Pack, engine: Engine) -> Plan:
+    """What the pack alone does to the installed engine, whose contracts are checked."""
+    from fk_overlay import catalog
+    from fk_overlay.core import Arm
+    from fk_overlay.serving.judge import checked_plan
+
+    return checked_plan(Arm(pack.name, (pack,)), engine, catalog.tasks())

@@ -33,6 +33,12 @@ def step_of(begins: Sequence[int], ends: Sequence[int]) -> Step:
     return tuple(Span(number, begin, end) for number, (begin, end) in enumerate(zip(begins, ends, strict=True)))
 
 
+def ending(counts: Sequence[int], ends: Sequence[int]) -> Step:
+    """The step that has the last ``counts[i]`` tokens of sequences of ``ends[i]``. Raises ValueError for one without
+    tokens, or with fewer than that."""
+    return step_of([end - count for count, end in zip(counts, ends, strict=True)], ends)
+
+
 def rows(step: Step) -> int:
     return sum(span.rows for span in step)
 

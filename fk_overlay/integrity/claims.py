@@ -8,6 +8,7 @@ saving that is smaller than what the parent's clock can tell rests on the arm's 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from fk_overlay.integrity.guards import Rejection
@@ -49,9 +50,7 @@ def unsure(savings: Sequence[float]) -> float:
     """Half of the 95 % interval's width of a mean over rounds, in seconds; infinite for a single round."""
     if len(savings) < 2:
         return math.inf
-    middle = sum(savings) / len(savings)
-    spread = math.sqrt(sum((saving - middle) ** 2 for saving in savings) / (len(savings) - 1))
-    return half_width(spread, len(savings))
+    return half_width(statistics.stdev(savings), len(savings))
 
 
 def left_behind(late_s: float, baseline_late_s: float) -> Rejection | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fk_overlay.errors import OverlayError, PackError
-from fk_overlay.overlay.loader import load_module
+from fk_overlay.integrity.operators import cases
 from fk_overlay.plan import Plan
 
 WARP = 32
@@ -78,16 +78,13 @@ def compile_pack(plan: Plan, capability: int) -> list[Compiled]:
             without the GPU.
     """
     found: list[Compiled] = []
-    for file, swap in {swap.file: swap for swap in plan.swaps if swap.symbol}.items():
-        module = load_module(swap)
-        cases = getattr(module, "compile_cases", None) or getattr(module, "opcheck_cases", None)
-        for operator, arguments in cases() if cases else ():
-            with compiling(capability) as kernels:
-                try:
-                    operator(*arguments)
-                except Exception as error:
-                    raise PackError(f"{file.name}: {operator} does not compile for sm_{capability}: {error}") from error
-            found += [described(file.name, kernel) for kernel in kernels]
+    for file, operator, arguments in cases(plan, "compile_cases", "opcheck_cases"):
+        with compiling(capability) as kernels:
+            try:
+                operator(*arguments)
+            except Exception as error:
+                raise PackError(f"{file}: {operator} does not compile for sm_{capability}: {error}") from error
+        found += [described(file, kernel) for kernel in kernels]
     for each in found:
         if each.shared > SHARED_BYTES.get(capability, each.shared):
             raise PackError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fk_overlay.errors import OverlayError, PackError
 from fk_overlay.overlay.loader import load_module
@@ -18,17 +20,23 @@ def opcheck(plan: Plan) -> int:
     import torch
 
     checked = 0
-    for file, swap in {swap.file: swap for swap in plan.swaps if swap.symbol}.items():
-        cases = getattr(load_module(swap), "opcheck_cases", None)
-        for operator, arguments in cases() if cases else ():
-            try:
-                torch.library.opcheck(operator, arguments)
-            except Exception as error:
-                raise PackError(
-                    f"{file.name}: {operator} fails torch.library.opcheck: {error}{_advice(error)}"
-                ) from error
-            checked += 1
+    for file, operator, arguments in cases(plan, "opcheck_cases"):
+        try:
+            torch.library.opcheck(operator, arguments)
+        except Exception as error:
+            raise PackError(f"{file}: {operator} fails torch.library.opcheck: {error}{_advice(error)}") from error
+        checked += 1
     return checked
+
+
+def cases(plan: Plan, *hooks: str) -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
+    """Name of the patch file, operator and arguments of every case that the first of these functions yields, in each
+    file that has one."""
+    for file, swap in {swap.file: swap for swap in plan.swaps if swap.symbol}.items():
+        module = load_module(swap)
+        hook = next((getattr(module, name) for name in hooks if hasattr(module, name)), tuple)
+        for operator, arguments in hook():
+            yield file.name, operator, arguments
 
 
 def _advice(error: Exception) -> str:

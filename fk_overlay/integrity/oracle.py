@@ -56,7 +56,7 @@ class Oracle:
     dialects: Mapping[str, Callable[..., Case]] = field(default_factory=dict)
     fresh: Callable[..., Mapping[str, Any]] | None = None
     cost: Callable[..., Cost] | None = None
-    kept: Callable[[Any], int] = lambda module: 0
+    kept: Callable[[Any], int] | None = None
 
     def restated(self, engine: str, case: Case) -> Case:
         """A call as the engine makes it, in the oracle's own words. Raises :class:`ValueError` if the oracle cannot
@@ -94,7 +94,7 @@ def load_oracle(task: Task) -> Oracle:
         dialects={engine: restate for engine, restate in spoken.items() if callable(restate)},
         fresh=getattr(module, "fresh", None),
         cost=getattr(module, "cost", None),
-        kept=_function(module, "kept") if task.paged else lambda module: 0,
+        kept=_function(module, "kept") if task.paged else None,
     )
 
 

@@ -76,34 +76,33 @@ class FusedExperts:
         busy = tokens * top_k >= ROWS * experts
         described = busy and describable(w1, inner, first) and describable(w2, hidden, second)
         sorting = sorted_pairs, owners, used
-        torch.ops.fk_h100_moe_fused.gate_up(hidden_states, w1, activated, *sorting, first, described)
+        product = torch.ops.fk_h100_moe_fused.grouped
+        product(hidden_states, w1, activated, *sorting, None, first, True, described)
         products = part(workspace2, tokens, top_k, hidden)
         if described:
             scale = None if apply_router_weight_on_input else topk_weights
-            rows = products.view(-1, hidden)
-            torch.ops.fk_h100_moe_fused.down(activated, w2, rows, *sorting, scale, second, True)
-            self.moe_sum(products, output)
-            return
-        engine.invoke_fused_moe_triton_kernel(
-            activated,
-            w2,
-            products,
-            None,
-            None,
-            topk_weights,
-            sorted_pairs,
-            owners,
-            used,
-            not apply_router_weight_on_input,
-            1,
-            config,
-            compute_type=DTYPES[hidden_states.dtype],
-            use_fp8_w8a8=False,
-            use_int8_w8a8=False,
-            use_int8_w8a16=False,
-            use_int4_w4a16=False,
-            per_channel_quant=False,
-        )
+            product(activated, w2, products.view(-1, hidden), *sorting, scale, second, False, True)
+        else:
+            engine.invoke_fused_moe_triton_kernel(
+                activated,
+                w2,
+                products,
+                None,
+                None,
+                topk_weights,
+                sorted_pairs,
+                owners,
+                used,
+                not apply_router_weight_on_input,
+                1,
+                config,
+                compute_type=DTYPES[hidden_states.dtype],
+                use_fp8_w8a8=False,
+                use_int8_w8a8=False,
+                use_int8_w8a16=False,
+                use_int4_w4a16=False,
+                per_channel_quant=False,
+            )
         self.moe_sum(products, output)
 
 

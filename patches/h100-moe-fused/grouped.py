@@ -98,46 +98,7 @@ def _grouped(
     )
 
 
-def gate_up(
-    x: Tensor,
-    w1: Tensor,
-    out: Tensor,
-    sorted_pairs: Tensor | None,
-    experts: Tensor,
-    used: Tensor,
-    tiles: list[int],
-    described: bool = False,
-) -> None:
-    """x: [tokens, hidden], w1: [experts, 2 inner, hidden], the gate first -> out: [tokens * top_k, inner].
-
-    Args:
-        sorted_pairs: token-expert pairs by expert, padded to whole blocks; None: a block for each pair.
-        experts: of every block; used: how many of the sorted pairs there are, with padding, [1].
-        tiles: BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages.
-        described: the weights come by bulk copies; :func:`describable` says whether they can.
-    """
-    if len(out):
-        _launch(x, w1, out, sorted_pairs, experts, used, None, tiles, described, gated=True)
-
-
-def down(
-    x: Tensor,
-    w2: Tensor,
-    out: Tensor,
-    sorted_pairs: Tensor | None,
-    experts: Tensor,
-    used: Tensor,
-    scale: Tensor | None,
-    tiles: list[int],
-    described: bool = False,
-) -> None:
-    """x: [pairs, inner], w2: [experts, hidden, inner], scale: a float32 for each pair -> out: [pairs, hidden]. The rest
-    as in :func:`gate_up`."""
-    if len(out):
-        _launch(x, w2, out, sorted_pairs, experts, used, scale, tiles, described, gated=False)
-
-
-def _launch(
+def grouped(
     x: Tensor,
     w: Tensor,
     out: Tensor,
@@ -146,10 +107,21 @@ def _launch(
     used: Tensor,
     scale: Tensor | None,
     tiles: list[int],
-    described: bool,
-    *,
     gated: bool,
+    described: bool,
 ) -> None:
+    """x: [tokens, hidden], for each of a token's experts, or a row for each pair -> out: [pairs, n].
+
+    Args:
+        w: [experts, n, hidden]; gated: [experts, 2 n, hidden], the gate first, and the result is silu(gate) * up.
+        sorted_pairs: token-expert pairs by expert, padded to whole blocks; None: a block for each pair.
+        experts: of every block; used: how many of the sorted pairs there are, with padding, [1].
+        scale: what each pair's result is multiplied by, in float32.
+        tiles: BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages.
+        described: the weights come by bulk copies; :func:`describable` says whether they can.
+    """
+    if not len(out):
+        return
     pairs, n = out.shape
     block_m, block_n, block_k, group_m, warps, stages = tiles
     tokens, k = x.shape
@@ -188,17 +160,11 @@ def describable(w: Tensor, n: int, tiles: list[int]) -> bool:
 
 
 LIBRARY.define(
-    "gate_up(Tensor x, Tensor w1, Tensor(a!) out, Tensor? sorted_pairs, Tensor experts, Tensor used, int[] tiles, "
-    "bool described) -> ()"
+    "grouped(Tensor x, Tensor w, Tensor(a!) out, Tensor? sorted_pairs, Tensor experts, Tensor used, Tensor? scale, "
+    "int[] tiles, bool gated, bool described) -> ()"
 )
-LIBRARY.define(
-    "down(Tensor x, Tensor w2, Tensor(a!) out, Tensor? sorted_pairs, Tensor experts, Tensor used, Tensor? scale, "
-    "int[] tiles, bool described) -> ()"
-)
-LIBRARY.impl("gate_up", gate_up, "CompositeExplicitAutograd")
-LIBRARY.impl("down", down, "CompositeExplicitAutograd")
-for name in ("gate_up", "down"):
-    torch.library.register_fake(f"fk_h100_moe_fused::{name}", lambda *arguments: None, lib=LIBRARY)
+LIBRARY.impl("grouped", grouped, "CompositeExplicitAutograd")
+torch.library.register_fake("fk_h100_moe_fused::grouped", lambda *arguments: None, lib=LIBRARY)
 
 
 def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -208,11 +174,11 @@ def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     pairs = torch.tensor([0, 2, *[3] * 14, 1, *[3] * 15], device=device, dtype=torch.int32)
     experts, used = pairs.new_tensor([0, 1]), pairs.new_tensor([32])
     tiles, scale = [16, 16, 32, 1, 4, 2], x.new_ones(3, dtype=torch.float32)
-    gate_up_, down_ = torch.ops.fk_h100_moe_fused.gate_up.default, torch.ops.fk_h100_moe_fused.down.default
+    operator = torch.ops.fk_h100_moe_fused.grouped.default
     for described in (False, True):
-        yield gate_up_, (x, w1, x.new_empty(3, 32), pairs, experts, used, tiles, described)
-        yield down_, (x, w1, x.new_empty(3, 64), pairs, experts, used, scale, tiles, described)
-    yield gate_up_, (x, w1, x.new_empty(3, 32), None, pairs.new_tensor([1, 0, 1]), used, tiles, False)
+        yield operator, (x, w1, x.new_empty(3, 32), pairs, experts, used, None, tiles, True, described)
+        yield operator, (x, w1, x.new_empty(3, 64), pairs, experts, used, scale, tiles, False, described)
+    yield operator, (x, w1, x.new_empty(3, 32), None, pairs.new_tensor([1, 0, 1]), used, None, tiles, True, False)
 
 
 def compile_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -229,7 +195,7 @@ def compile_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     ):
         for described in (False, True):
             x, activated = (torch.empty(rows, k, dtype=torch.bfloat16) for rows, k in ((32, hidden), (256, inner)))
-            first = x, w1, activated, ids, ids, ids, tiles_of(config, gated=True), described
-            second = activated, w2, x.new_empty(256, hidden), ids, ids, ids, scale, tiles_of(config, gated=False)
-            yield torch.ops.fk_h100_moe_fused.gate_up.default, first
-            yield torch.ops.fk_h100_moe_fused.down.default, (*second, described)
+            first, second = tiles_of(config, gated=True), tiles_of(config, gated=False)
+            operator, sorting = torch.ops.fk_h100_moe_fused.grouped.default, (ids, ids, ids)
+            yield operator, (x, w1, activated, *sorting, None, first, True, described)
+            yield operator, (activated, w2, x.new_empty(256, hidden), *sorting, scale, second, False, described)

@@ -38,12 +38,12 @@ def main() -> None:
         print("opcheck", *set(torch.library.opcheck(operator, arguments).values()))
     for dtype, tiles in itertools.product((torch.bfloat16, torch.float16), TILES):
         for case in sorted_cases(Draw(3, dtype), tiles[0]):
-            print("gate_up", dtype, gate_up_right(grouped.gate_up, case, tiles, False))
-            print("down", dtype, down_right(grouped.down, case, tiles, False))
+            print("gate_up", dtype, gate_up_right(grouped.grouped, case, tiles, False))
+            print("down", dtype, down_right(grouped.grouped, case, tiles, False))
             if grouped.describable(case[1], case[1].shape[1] // 2, tiles):
-                print("gate_up described", dtype, gate_up_right(grouped.gate_up, case, tiles, True))
+                print("gate_up described", dtype, gate_up_right(grouped.grouped, case, tiles, True))
             if grouped.describable(case[1], case[1].shape[1], tiles):
-                print("down described", dtype, down_right(grouped.down, case, tiles, True))
+                print("down described", dtype, down_right(grouped.grouped, case, tiles, True))
     if len(sys.argv) > 2:
         whole(importlib.import_module(f"{fused}.fused_experts"), package(Path(sys.argv[2])))
 
@@ -82,24 +82,24 @@ def by_expert(ids: Tensor, experts: int, block: int) -> tuple[Tensor, Tensor, Te
     return ids.new_tensor(sorted_pairs + [pairs] * block), ids.new_tensor([*owners, 0]), ids.new_tensor([used])
 
 
-def gate_up_right(gate_up: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
+def gate_up_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
     x, w1, ids, *sorting = case
     out = x.new_full((ids.numel(), w1.shape[1] // 2), torch.nan)
-    gate_up(x, w1, out, *sorting, tiles, described)
+    grouped(x, w1, out, *sorting, None, tiles, True, described)
     token = torch.arange(len(x)).repeat_interleave(ids.shape[1])
     owners = ids.flatten().long()
     rows = [gated(linear(x[t].double(), w1[e].double()), "silu") for t, e in zip(token, owners, strict=True)]
     return near(out, torch.stack(rows))
 
 
-def down_right(down: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
+def down_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
     """Of the same cases: a row of its own for every pair, and all rows of ``w1``."""
     x, w, ids, *sorting = case
     pairs = ids.numel()
     rows = x.repeat_interleave(ids.shape[1], dim=0).contiguous()
     scale = torch.linspace(0.2, 1.0, pairs)
     out = x.new_full((pairs, w.shape[1]), torch.nan)
-    down(rows, w, out, *sorting, scale, tiles, described)
+    grouped(rows, w, out, *sorting, scale, tiles, False, described)
     owners = ids.flatten().long()
     wanted = [linear(row.double(), w[e].double()) for row, e in zip(rows, owners, strict=True)]
     return near(out, torch.stack(wanted) * scale.double()[:, None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -75,14 +76,6 @@ class SglangPages:
         from sglang.srt.model_executor.forward_batch_info import ForwardBatch, ForwardMode
 
         rows, begins, ends = ([getattr(span, name) for span in step] for name in ("rows", "begin", "end"))
-        extend = {
-            "extend_num_tokens": sum(rows),
-            "extend_seq_lens": self._numbers(rows, torch.int32),
-            "extend_prefix_lens": self._numbers(begins, torch.int32),
-            "extend_start_loc": self._numbers([sum(rows[:number]) for number in range(len(rows))], torch.int32),
-            "extend_seq_lens_cpu": rows,
-            "extend_prefix_lens_cpu": begins,
-        }
         decoding = all(span.rows == 1 and span.begin for span in step)
         requests = [1 + span.sequence for span in step]
         slots = [self._requests.req_to_token[1 + span.sequence, span.begin : span.end] for span in step]
@@ -97,8 +90,20 @@ class SglangPages:
             out_cache_loc=torch.cat(slots).long(),
             positions=self._numbers(sequences.positions(step)),
             num_token_non_padded_cpu=sum(rows),
-            **({} if decoding else extend),
+            **({} if decoding else self._extension(rows, begins)),
         )
+
+    def _extension(self, rows: list[int], begins: list[int]) -> dict[str, Any]:
+        import torch
+
+        return {
+            "extend_num_tokens": sum(rows),
+            "extend_seq_lens": self._numbers(rows, torch.int32),
+            "extend_prefix_lens": self._numbers(begins, torch.int32),
+            "extend_start_loc": self._numbers([0, *accumulate(rows[:-1])], torch.int32),
+            "extend_seq_lens_cpu": rows,
+            "extend_prefix_lens_cpu": begins,
+        }
 
     def _numbers(self, values: list[int], dtype: Any = None) -> Tensor:
         import torch

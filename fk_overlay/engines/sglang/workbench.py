@@ -12,7 +12,7 @@ from fk_overlay.capture.values import Values
 from fk_overlay.engines import rebuild
 from fk_overlay.engines.gpus import names
 from fk_overlay.engines.llama_config import CLASS, llama_config
-from fk_overlay.engines.sequences import Step, step_of
+from fk_overlay.engines.sequences import Step, ending
 from fk_overlay.engines.sglang.environment import CPU_ARGUMENTS, CPU_ENGINE
 from fk_overlay.engines.workbench import Pages
 
@@ -49,7 +49,7 @@ class SglangWorkbench:
             return None
         ends = batch.seq_lens.tolist()
         rows = batch.extend_seq_lens.tolist() if hasattr(batch, "extend_seq_lens") else [1] * len(ends)
-        return step_of([end - count for count, end in zip(rows, ends, strict=True)], ends)
+        return ending(rows, ends)
 
     def pages(self, module: Any, recipe: Module, step: Step) -> Pages:
         from fk_overlay.engines.sglang.pages import SglangPages

@@ -40,11 +40,11 @@ def set_model(recipe: Module) -> None:
     from vllm.model_executor.models.registry import ModelRegistry
 
     ModelRegistry.register_model(MODEL, _registered())  # as a class, not by name: no process has to inspect it
-    config = get_current_vllm_config()
+    config, cache = get_current_vllm_config(), cache_of(recipe)
     with tempfile.TemporaryDirectory() as folder:
         llama_config(recipe).save_pretrained(folder)
-        config.model_config = ModelConfig(model=folder, skip_tokenizer_init=True, dtype=cache_of(recipe).dtype)
-    config.cache_config.block_size = cache_of(recipe).shape[2]
+        config.model_config = ModelConfig(model=folder, skip_tokenizer_init=True, dtype=cache.dtype)
+    config.cache_config.block_size = cache.shape[2]
 
 
 def served(recipe: Module) -> Module:

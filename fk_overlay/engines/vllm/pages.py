@@ -57,10 +57,9 @@ class VllmPages:
         from vllm.forward_context import set_forward_context
 
         slots = self._slots(step).to(self._device)
-        metadata = self._builder.build(0, self._common(step, slots))
-        named = dict.fromkeys(self._layers, metadata), dict.fromkeys(self._layers, slots)
-        count = sequences.rows(step)
-        with set_forward_context(named[0], self._config, num_tokens=count, slot_mapping=named[1]):
+        metadata = dict.fromkeys(self._layers, self._builder.build(0, self._common(step, slots)))
+        places, count = dict.fromkeys(self._layers, slots), sequences.rows(step)
+        with set_forward_context(metadata, self._config, num_tokens=count, slot_mapping=places):
             yield
 
     def _slots(self, step: Step) -> Tensor:

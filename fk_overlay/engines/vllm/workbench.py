@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from fk_overlay.capture.signature import Module
 from fk_overlay.capture.values import Values
 from fk_overlay.engines import rebuild
 from fk_overlay.engines.llama_config import CLASS, attention_of, llama_config
-from fk_overlay.engines.sequences import Step, step_of
+from fk_overlay.engines.sequences import Step, ending
 from fk_overlay.engines.vllm import model_config
 from fk_overlay.engines.workbench import Pages
 
@@ -70,9 +69,7 @@ class VllmWorkbench:
         batch = values.surroundings.get("context")
         if batch is None:
             return None
-        starts, ends = batch.query_start_loc.tolist(), batch.seq_lens.tolist()
-        rows = [end - begin for begin, end in pairwise(starts)]
-        return step_of([end - count for count, end in zip(rows, ends, strict=True)], ends)
+        return ending(batch.query_start_loc.diff().tolist(), batch.seq_lens.tolist())
 
     def pages(self, module: Any, recipe: Module, step: Step) -> Pages:
         from fk_overlay.engines.vllm.pages import VllmPages
