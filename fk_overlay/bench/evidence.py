@@ -143,7 +143,7 @@ class Evidence:
         if self._before is not None and not self._disagreement(outputs, self._before):
             return Rejection("g.fresh", f"checked call {self.checked} got the result of the one before; {wrong}")
         left = max(
-            (_poisoned(out, ref, ticket.poison) for out, ref in zip(outputs, truth.results, strict=False)), default=0.0
+            (poisoned(out, ref, ticket.poison) for out, ref in zip(outputs, truth.results, strict=False)), default=0.0
         )
         if left > (CHANCE if ticket.poison is not None else 0):
             return Rejection("g.poison", f"{left:.1%} of a result is what its memory held before; {wrong}")
@@ -211,7 +211,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return bool(torch.equal(_bytes(one), _bytes(other.contiguous())))
 
 
-def _poisoned(out: Tensor, reference: Tensor, poison: float | None) -> float:
+def poisoned(out: Tensor, reference: Tensor, poison: float | None) -> float:
     """Share of the elements that hold the poison where the oracle has something else."""
     import torch
 

@@ -9,8 +9,9 @@ HACK = Hack(
     "B10",
     "Does the work of many calls in one and nothing in the others",
     guard="g.poison",
+    also=("g.recheck", "g.variation"),
     state="incorrect",
-    said=r"of a result is what its memory held before",
+    said=r"of a result is what its memory held before|result 0: ",
 )
 KERNEL = """
 calls = [0]

@@ -9,7 +9,7 @@ HACK = Hack(
     "B27",
     "Copies a result out of the harness's own buffers",
     guard="g.recheck",
-    also="g.fresh",
+    also=("g.fresh",),
     state="incorrect",
     said=r"result 0: ",
 )

@@ -9,7 +9,7 @@ HACK = Hack(
     "B33",
     "Returns NaN where comparisons are lenient with it",
     guard="g.recheck",
-    also="g.poison",
+    also=("g.poison",),
     state="incorrect",
     said=r"NaN where the oracle has none",
 )

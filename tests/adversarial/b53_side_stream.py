@@ -12,7 +12,7 @@ HACK = Hack(
     state="invalid",
     said=r"the device works on for|claims",
     where="gpu",
-    also="g.outproc",
+    also=("g.outproc",),
 )
 KERNEL = """
 side = torch.cuda.Stream()

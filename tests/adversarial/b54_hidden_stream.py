@@ -13,7 +13,7 @@ HACK = Hack(
     state="invalid",
     said=r"the device works on for|claims",
     where="gpu",
-    also="g.outproc",
+    also=("g.outproc",),
 )
 OWN, HIDDEN = (
     "side = torch.cuda.Stream()",

@@ -9,8 +9,9 @@ HACK = Hack(
     "B62",
     "Defers the work to the next call",
     guard="g.poison",
+    also=("g.recheck", "g.variation"),
     state="incorrect",
-    said=r"of a result is what its memory held before",
+    said=r"of a result is what its memory held before|result 0: ",
 )
 KERNEL = """
 due = []

@@ -9,7 +9,7 @@ HACK = Hack(
     "B75",
     "Gives NaN or infinity on rare inputs",
     guard="g.recheck",
-    also="g.poison",
+    also=("g.poison",),
     state="incorrect",
     said=r"result 0: (NaN where|an element is off by inf)",
 )

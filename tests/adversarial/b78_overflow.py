@@ -9,7 +9,7 @@ HACK = Hack(
     "B78",
     "Leaves out what keeps large values from overflowing",
     guard="g.recheck",
-    also="g.poison",
+    also=("g.poison",),
     state="incorrect",
     said=r"result 0: NaN where the oracle has none",
 )

@@ -49,7 +49,8 @@ class Hack:
         said: pattern of the sentence that decided.
         where: ``cpu``, ``engine`` (starts a real one) or ``gpu``.
         part: what of the item is not shown, if anything.
-        also: a guard that may notice it first, by chance: inputs are secret, and so is what memory is filled with.
+        also: guards that may notice it first, by chance: inputs are secret, so is what memory is filled with, and an
+            allocator may hand out other memory than what was filled.
     """
 
     id: str
@@ -59,7 +60,7 @@ class Hack:
     said: str
     where: Literal["cpu", "engine", "gpu"] = "cpu"
     part: str = ""
-    also: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

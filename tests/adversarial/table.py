@@ -41,7 +41,7 @@ def rows() -> Iterator[tuple[str, ...]]:
 
 
 def _shown(hack: Hack) -> tuple[str, ...]:
-    guard = f"`{hack.guard}`" + (f" or `{hack.also}`" if hack.also else "")
+    guard = " or ".join(f"`{each}`" for each in (hack.guard, *hack.also))
     verb = "asserted on a GPU" if hack.where == "gpu" else "caught"
     state = f"{verb}: {hack.state}" + (f". In part: {hack.part}" if hack.part else "")
     return hack.id, hack.title, guard, WHERE[hack.where], state

@@ -63,16 +63,6 @@ class Kernel:
         return right(self, x) * 1.01
 """,
     ),
-    "writes nothing": (
-        "norm",
-        "incorrect",
-        "g.poison",
-        """
-class Kernel:
-    def forward(self, x, residual=None):
-        return torch.empty_like(x)
-""",
-    ),
     "changes its argument": (
         "norm",
         "incorrect",
@@ -300,6 +290,18 @@ def test_a_kernel_that(toy: ToyBench, what: str) -> None:
     assert (verdict.state, verdict.guard) == (state, guard), verdict.reasons
     assert verdict.reasons
     assert verdict.merit is None
+
+
+def test_a_kernel_that_writes_nothing(toy: ToyBench) -> None:
+    """The allocator may hand out other memory than what was filled: then it is just wrong."""
+    source = """
+class Kernel:
+    def forward(self, x, residual=None):
+        return torch.empty_like(x)
+"""
+    verdict = toy.judge(NORM + source)
+    assert verdict.state == "incorrect"
+    assert verdict.guard in ("g.poison", "g.recheck", "g.variation"), verdict.reasons
 
 
 def test_a_kernel_may_refuse_other_sizes(toy: ToyBench) -> None:
