@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from fk_overlay.engines.interrupts import interruptible
 from fk_overlay.errors import LaunchError
 
 READY = b"ready"
@@ -39,7 +40,7 @@ class ForkServer:
     def __init__(self, modules: Sequence[str], env: Mapping[str, str], log: Path, timeout_s: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *modules]
-        with log.open("ab") as output, theirs:
+        with log.open("ab") as output, theirs, interruptible():
             self._popen = subprocess.Popen(
                 command,
                 env=dict(env),

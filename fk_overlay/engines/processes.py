@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from fk_overlay.engines.forkserver import Forked, ForkServer
+from fk_overlay.engines.interrupts import interruptible
 from fk_overlay.errors import LaunchError
 
 PR_SET_PDEATHSIG = 1
@@ -58,7 +59,7 @@ class EngineProcess:
             piped: its input and output are pipes, errors go to the log.
             patience_s: how long it may take to end on its own when its input is closed.
         """
-        with log.open("ab") as output:
+        with log.open("ab") as output, interruptible():
             popen = subprocess.Popen(
                 command,
                 env=dict(env),

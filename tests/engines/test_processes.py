@@ -66,13 +66,25 @@ def gone(pid: int) -> bool:
 
 def test_an_engine_that_is_asked_to_stop_may_clean_up(start: Any) -> None:
     process = start(
-        READY
-        + "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('cleaned up', flush=True)\n"
+        "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('cleaned up', flush=True)\n"
     )
     assert process.alive()
     process.stop()
     assert not process.alive()
     assert process.log.read_text().splitlines() == ["ready", "cleaned up"]
+
+
+def test_an_engine_of_a_background_job_listens_too(start: Any) -> None:
+    """A shell has the background jobs of a script ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        process.stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.popen.returncode == -signal.SIGINT
 
 
 def test_an_engine_that_does_not_listen_is_killed(start: Any) -> None:

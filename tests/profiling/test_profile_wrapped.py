@@ -116,13 +116,16 @@ def test_a_missing_tool_is_told_before_anything_is_started(
 
 def test_a_process_has_the_time_that_its_tool_needs_to_write(tmp_path: Path) -> None:
     """It ends on its own some time after its input was closed, as a profiler does, and is not interrupted."""
-    script = "import sys, time\nsys.stdin.read()\ntime.sleep(0.5)\nopen(sys.argv[1], 'w').write('report')"
-    command = [sys.executable, "-c", script, str(tmp_path / "report")]
-    process = EngineProcess.start(command, os.environ, tmp_path / "log", piped=True, patience_s=20.0)
+    script = (
+        "import sys, time\nsys.stdin.read()\ntime.sleep(float(sys.argv[2]))\nopen(sys.argv[1], 'w').write('report')"
+    )
+    command = [sys.executable, "-c", script]
+    patient = [*command, str(tmp_path / "report"), "0.5"]
+    process = EngineProcess.start(patient, os.environ, tmp_path / "log", piped=True, patience_s=20.0)
     process.stop()
     assert (tmp_path / "report").read_text() == "report"
     hasty = EngineProcess.start(
-        [*command[:-1], str(tmp_path / "none")], os.environ, tmp_path / "log", piped=True, patience_s=0.0
+        [*command, str(tmp_path / "none"), "60"], os.environ, tmp_path / "log", piped=True, patience_s=0.0
     )
     hasty.stop()
     assert not (tmp_path / "none").exists()
