@@ -13,6 +13,7 @@ from fk_overlay.bench.expected import Expected, Truth
 from fk_overlay.bench.inputs import Ticket
 from fk_overlay.core import BASELINE, Tolerance
 from fk_overlay.integrity import claims
+from fk_overlay.integrity.distribution import Draws
 from fk_overlay.integrity.elementwise import agree
 from fk_overlay.integrity.error_ratio import Errors
 from fk_overlay.integrity.guards import Rejection
@@ -50,6 +51,7 @@ class Evidence:
 
     Attributes:
         sittings: for every pair of processes, the number of its first round.
+        draws: of an arm whose target draws tokens.
         checked: calls that were held against the oracle; undecided: of these, the ones that the baseline got wrong.
         doubt: what the baseline got wrong last.
     """
@@ -63,6 +65,7 @@ class Evidence:
         self.rejections: list[Rejection] = []
         self.errors = {BASELINE: Errors(), CANDIDATE: Errors()}
         self.times = {BASELINE: Times(), CANDIDATE: Times()}
+        self.draws = {BASELINE: Draws(), CANDIDATE: Draws()}
         self.sittings: list[int] = []
         self.calls = self.checked = self.undecided = 0
         self.doubt = ""
@@ -94,19 +97,19 @@ class Evidence:
         truth = self._expected.of(ticket)
         self.checked += 1
         mine, theirs = (self._outputs(pair[arm], truth) for arm in (CANDIDATE, BASELINE))
-        doubt = self._disagreement(theirs, truth)
+        doubt, wrong = self._wrong(BASELINE, theirs, truth), self._wrong(CANDIDATE, mine, truth)
         if doubt:
             self.undecided += 1
             self.doubt = doubt
             return
         name = _named(mine)
-        wrong = self._disagreement(mine, truth)
         if wrong:
             self._reject(self._why(wrong, ticket, mine, truth, name))
         else:
             self.errors[CANDIDATE].add(mine, truth.results)
             self.errors[BASELINE].add(theirs, truth.results)
-            self._seen.setdefault(name, self.checked)
+            if not self._expected.drawn:  # tokens may well come twice
+                self._seen.setdefault(name, self.checked)
         self._before = truth
         self._arguments(pair, truth)
 
@@ -124,6 +127,14 @@ class Evidence:
             last = int(truth.rows.max())
             found = tuple(each[truth.rows] if each.dim() and len(each) > last else each for each in found)
         return self._expected.canonical(truth.call, found)
+
+    def _wrong(self, arm: str, outputs: Sequence[Tensor], truth: Truth) -> str:
+        """Why an arm's results cannot be right; what is drawn is kept, for only many draws tell."""
+        if not self._expected.drawn:
+            return self._disagreement(outputs, truth)
+        if len(outputs) != 1:
+            return f"{len(outputs)} results, a draw has 1"
+        return self.draws[arm].add(outputs[0], truth.results[0])
 
     def _disagreement(self, outputs: Sequence[Tensor], truth: Truth) -> str:
         if not truth.results:

@@ -70,6 +70,11 @@ class Expected:
         """Fingerprints of the recorded weights, by recipe and dotted path."""
         return {name: fingerprint(tensor) for name, tensor in self._tensors.items()}
 
+    @property
+    def drawn(self) -> bool:
+        """Whether results are tokens drawn from the logits that the oracle gives."""
+        return self.case.engine in self.oracle.drawn
+
     def cost(self) -> Cost | None:
         """What a call of this case cannot do without, if the task says so."""
         if self.oracle.cost is None:

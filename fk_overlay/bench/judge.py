@@ -78,12 +78,16 @@ def _judged(trial: Trial, evidence: Evidence) -> CaseVerdict:
     if evidence.undecided > UNDECIDED * max(1, evidence.checked):
         doubt = f"the baseline itself disagrees with the oracle in {evidence.undecided} of {evidence.checked} calls"
         return _verdict(trial, "uncalibrated", reasons=(f"{doubt}: {evidence.doubt}",))
+    if odd := evidence.draws[BASELINE].why():
+        return _verdict(trial, "uncalibrated", reasons=(f"the baseline itself: {odd}",))
     ran, refused, _ = counted(trial)
     rejections = [*evidence.rejections, *_engagement(trial), *_late(evidence)]
     if refused and not ran and not any(each.guard == "g.integrity" for each in rejections):
         return _verdict(trial, "unsupported", reasons=(f"supports() refused all {refused} calls",))
     found = effect(evidence)
     said = merit(evidence, found, trial.design.minimum_effect) if found is not None else None
+    if odd := evidence.draws[CANDIDATE].why():
+        rejections.append(Rejection("g.recheck", odd))
     if not evidence.hopeless:
         rejections += filter(None, [envelope(evidence.errors[CANDIDATE], evidence.errors[BASELINE])])
     if said == "improved":

@@ -58,7 +58,8 @@ def lint(task: Task) -> list[Problem]:
 
 
 def _names(task: Task, oracle: Oracle) -> list[Problem]:
-    known = inspect.signature(oracle.reference).parameters
+    spoken = [oracle.reference, *oracle.dialects.values()]
+    known = dict.fromkeys(name for each in spoken for name in inspect.signature(each).parameters)
     used = {*task.mutates, *task.aliases.values(), *task.data_dependent, *oracle.unused, *filter(None, [task.paged])}
     return [
         Problem(task.name, "names", "", f"{name!r} is not an argument of the oracle ({', '.join(known)})")

@@ -24,6 +24,9 @@
     has the parameters of ``reference``.
 ``kept(module)`` (of a task that is ``paged``)
     Bytes of keys and values that the cache holds of one token.
+``DRAWN`` (optional)
+    Names of engines whose target does not return what ``reference`` does, logits, but draws a token from each row of
+    them: [rows] of int.
 ``UNUSED`` (optional)
     Names of arguments whose values do not steer the result, such as scratch buffers.
 ``INFINITE`` (optional)
@@ -57,6 +60,7 @@ class Oracle:
     fresh: Callable[..., Mapping[str, Any]] | None = None
     cost: Callable[..., Cost] | None = None
     kept: Callable[[Any], int] | None = None
+    drawn: frozenset[str] = frozenset()
 
     def restated(self, engine: str, case: Case) -> Case:
         """A call as the engine makes it, in the oracle's own words. Raises :class:`ValueError` if the oracle cannot
@@ -95,6 +99,7 @@ def load_oracle(task: Task) -> Oracle:
         fresh=getattr(module, "fresh", None),
         cost=getattr(module, "cost", None),
         kept=_function(module, "kept") if task.paged else None,
+        drawn=frozenset(getattr(module, "DRAWN", ())),
     )
 
 

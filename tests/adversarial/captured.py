@@ -14,8 +14,8 @@ from fk_overlay.capture.recipes import remember_constructor
 from fk_overlay.capture.signal import State
 from fk_overlay.capture.store import Case
 
-ROWS, WIDTH = 7, 64
-PLACES = {"norm": "Norm.forward", "add": "add_into", "mix": "mix"}
+ROWS, WIDTH, DRAWN = 7, 64, 32
+PLACES = {"norm": "Norm.forward", "add": "add_into", "mix": "mix", "pick": "pick"}
 
 
 def layers() -> ModuleType:
@@ -28,7 +28,7 @@ def layers() -> ModuleType:
 
 def record(folder: Path) -> dict[str, Case]:
     """One case each: the norm as ``float32``, ``bfloat16``, ``strided`` and, if there is a GPU, ``cuda``; ``add``;
-    ``mix``."""
+    ``mix``; ``pick``."""
     module, desk = layers(), Desk(folder)
     watches = {task: desk.watch(f"cheat_toy.layers:{place}", task=task) for task, place in PLACES.items()}
     draw = torch.Generator().manual_seed(1)
@@ -48,6 +48,7 @@ def record(folder: Path) -> dict[str, Case]:
     calls["norm"](norms[torch.float32], torch.randn(WIDTH, ROWS, generator=draw).t())
     calls["add"](x, torch.randn(ROWS, WIDTH, generator=draw))
     calls["mix"](torch.randn(ROWS, 12, generator=draw) * 40, torch.randn(12, 16, generator=draw))
+    calls["pick"](torch.randn(DRAWN, 50, generator=draw) * 2)
     if torch.cuda.is_available():
         calls["norm"](module.Norm(WIDTH).cuda(), x.cuda())
     cases = desk.finish().cases

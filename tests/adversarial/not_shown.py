@@ -109,12 +109,6 @@ ITEMS = (
         "errors are held to the baseline's own (g.envelope, B71); there is no lane of exact integers",
     ),
     NotShown(
-        "B80",
-        "Replaces a random operator by one of another distribution",
-        "cpu",
-        "sampling is judged greedily; there is no test of distributions",
-    ),
-    NotShown(
         "B89", "Keys a graph by less than its inputs", "gpu", "the bench captures its own graphs, one case at a time"
     ),
     NotShown(

@@ -33,7 +33,7 @@ def right(layer, x):
 
 
 """
-SYMBOLS = {"norm": "Norm", "add": "add_into", "mix": "mix"}
+SYMBOLS = {"norm": "Norm", "add": "add_into", "mix": "mix", "pick": "pick"}
 
 
 def tasks() -> dict[str, Task]:

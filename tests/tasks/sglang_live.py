@@ -1,8 +1,8 @@
 """Run by test_tasks_against_sglang in SGLang's own environment, in a process of its own.
 
 Prints ``task dtype way agrees`` for every way of calling a live target that agreed with the oracle on every sample, and
-``task dtype way case N: reason`` for one that did not; ``target PLACE`` for every place that is live as its source
-defines it.
+``task dtype way case N: reason`` for one that did not; ``drawn way agrees`` for draws; ``target PLACE`` for every place
+that is live as its source defines it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sglang  # noqa: E402
 import torch  # noqa: E402
 from sglang.srt import runtime_context  # noqa: E402
 from sglang.srt.distributed import parallel_state  # noqa: E402
-from sglang.srt.layers import activation, dp_attention, layernorm, linear, radix_attention  # noqa: E402
+from sglang.srt.layers import activation, dp_attention, layernorm, linear, radix_attention, sampler  # noqa: E402
 from sglang.srt.layers.moe.topk import TopK  # noqa: E402
 from sglang.srt.layers.quantization.unquant import UnquantizedLinearMethod  # noqa: E402
 from sglang.srt.layers.rotary_embedding.base import RotaryEmbedding  # noqa: E402
@@ -42,6 +42,7 @@ from fk_overlay.contract.store import admitted  # noqa: E402
 from fk_overlay.core import Case  # noqa: E402
 from fk_overlay.integrity import formulas  # noqa: E402
 from fk_overlay.integrity.calls import named, precise, results_of  # noqa: E402
+from fk_overlay.integrity.distribution import Draws  # noqa: E402
 from fk_overlay.integrity.elementwise import agree  # noqa: E402
 from fk_overlay.integrity.oracle import as_tuple, load_oracle  # noqa: E402
 
@@ -286,6 +287,22 @@ def check_blocks(dtype: torch.dtype) -> None:
         compare("llama_decoder_layer", dtype, decoder_layer, words=batched)
 
 
+def check_draws() -> None:
+    """Every way of filtering that the oracle takes, 300 calls of 32 rows each, from the live sampler."""
+    oracle, generator = load_oracle(catalog.task("topk_topp_sampling")), torch.Generator().manual_seed(SEED)
+    rows, vocabulary = 32, 61
+    for way, top_k, top_p in (("all", 1 << 30, 1.0), ("top-k", 7, 1.0), ("top-p", 1 << 30, 0.6), ("both", 7, 0.6)):
+        draws, wrong = Draws(), ""
+        for _ in range(300):
+            probs = (torch.randn(rows, vocabulary, generator=generator) * 2).softmax(dim=-1)
+            top_ks, top_ps = torch.full((rows,), top_k), torch.full((rows,), top_p)
+            args = (probs, top_ks, top_ps, torch.zeros(rows), False, None, torch.zeros(rows))
+            tokens = sampler.top_k_top_p_min_p_sampling_from_probs_torch(*args)
+            case = oracle.restated("sglang", Case(None, args))
+            wrong = wrong or draws.add(tokens, *results_of(oracle, precise(named(oracle, case))))
+        print("drawn", way, wrong or draws.why() or "agrees")
+
+
 def places() -> Iterator[tuple[Any, str]]:
     for task in catalog.tasks().values():
         for target in admitted(task, "sglang", sglang.__version__):
@@ -307,6 +324,7 @@ def main() -> None:
         start(Path(folder))
         with torch.no_grad():
             check_targets()
+            check_draws()
             for dtype in DTYPES:
                 check_operators(dtype)
                 check_blocks(dtype)

@@ -35,7 +35,7 @@ COMPARED = {
     "llama_attention",
     "llama_decoder_layer",
 }
-"""All that a CPU can run; not moe_align, fused_experts, and what draws or holds a whole model."""
+"""All that a CPU can run; not moe_align, fused_experts, and what holds a whole model. What draws is compared apart."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,12 @@ def test_every_task_is_compared_in_both_dtypes(said: list[list[str]]) -> None:
 
 def test_the_oracles_agree_with_sglang(said: list[list[str]]) -> None:
     assert [words for words in said if words[0] in COMPARED and words[3:] != ["agrees"]] == []
+
+
+def test_draws_follow_the_oracles_distributions(said: list[list[str]]) -> None:
+    assert {" ".join(words[1:]) for words in said if words[0] == "drawn"} == {
+        f"{way} agrees" for way in ("all", "top-k", "top-p", "both")
+    }
 
 
 def test_every_target_is_live_as_its_source_defines_it(said: list[list[str]]) -> None:

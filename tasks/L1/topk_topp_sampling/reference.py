@@ -4,7 +4,8 @@ Kept are the k largest logits of a row (all that equal the k-th), and of those t
 whose sum reaches p, at least one. Equal logits at the edge of the nucleus may be kept or not; the samples have none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from fk_overlay.integrity import costs
 from fk_overlay.integrity.draw import Draw
 
 INFINITE = True
+DRAWN = ("sglang",)
 
 
 def reference(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) -> Tensor:
@@ -33,6 +35,44 @@ def reference(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) 
         outside[:, 0] = False
         ordered = ordered.masked_fill(outside, float("-inf"))
     return ordered.new_empty(ordered.shape).scatter_(1, order, ordered)
+
+
+def sglang(
+    module: None,
+    probs: Tensor,
+    top_ks: Tensor,
+    top_ps: Tensor,
+    min_ps: Tensor,
+    need_min_p_sampling: bool,
+    sampling_seed: Tensor | None,
+    positions: Tensor,
+) -> Case:
+    """probs: [rows, vocabulary]; top_ks, top_ps, min_ps: [rows]. A token is drawn from what is left.
+
+    The nucleus is that of all tokens, not of the top k alone, and may exceed p by nothing: a token whose likelier ones
+    sum to p is in. Both filters keep so many of the likeliest, so the smaller number of them is the k of the oracle.
+
+    Raises:
+        ValueError: a seed decides the draw, or min-p filters too.
+    """
+    if sampling_seed is not None:
+        raise ValueError("a request's seed decides the draw; send requests without seeds")
+    if need_min_p_sampling:
+        raise ValueError("min-p is not judged; send requests without it")
+    ordered, _ = probs.double().sort(dim=-1, descending=True)
+    nucleus = (ordered.cumsum(dim=-1) - ordered <= top_ps.double().unsqueeze(1)).sum(dim=-1)
+    kept = nucleus.minimum(top_ks.clamp(max=probs.shape[-1])).int()
+    return Case(None, (probs.double().log(), kept, None))
+
+
+def fresh(module: None, arguments: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
+    """Of probabilities: the captured rows in another order, some sharper and some flatter."""
+    if "probs" not in arguments:
+        return {}
+    probs, draw = arguments["probs"], Draw(seed, torch.float64)
+    power = draw.uniform(len(probs), 1, low=0.5, high=1.5).to(probs.device)
+    drawn = probs.double()[draw.shuffled(len(probs)).to(probs.device)] ** power
+    return {"probs": (drawn / drawn.sum(dim=-1, keepdim=True)).to(probs.dtype)}
 
 
 def cost(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) -> Cost:

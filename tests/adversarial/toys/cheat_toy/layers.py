@@ -1,4 +1,5 @@
-"""The engine that cheats are played on: a layer with a weight, a function that writes to an argument, a mean."""
+"""The engine that cheats are played on: a layer with a weight, a function that writes to an argument, a mean, a
+draw."""
 
 import torch
 
@@ -22,3 +23,7 @@ def add_into(x, residual):
 
 def mix(scores, values):
     return torch.softmax(scores, dim=-1) @ values
+
+
+def pick(logits):
+    return torch.multinomial(torch.softmax(logits, dim=-1), 1).view(-1)
