@@ -113,7 +113,26 @@ def load_scenario(path: Path) -> Scenario:
         raise FileError(f"{path}: workloads: names must differ: {', '.join(names)}")
     if loaded.headline and loaded.headline not in names:
         raise FileError(f"{path}: headline: {loaded.headline!r} is not one of the workloads {', '.join(names)}")
+    _check_sampling(loaded, path)
     return loaded
+
+
+def _check_sampling(scenario: Scenario, path: Path) -> None:
+    """Bounds of what is drawn, and a headline that says the same twice."""
+    for workload in scenario.workloads:
+        drawn, where = workload.sampling, f"{path}: workload {workload.name!r}: sampling"
+        if drawn is None:
+            continue
+        if drawn.temperature <= 0:
+            raise FileError(f"{where}.temperature: {drawn.temperature:g} is not above 0; leave sampling out for greedy")
+        if drawn.top_k < 1 and drawn.top_k != -1:
+            raise FileError(f"{where}.top_k: {drawn.top_k} is no number of tokens; -1 means all")
+        if not 0 < drawn.top_p <= 1:
+            raise FileError(f"{where}.top_p: {drawn.top_p:g} is not above 0 and at most 1")
+        if workload == scenario.headline_workload:
+            raise FileError(
+                f"{where}: tokens of the headline are compared, so it must be greedy; name another headline"
+            )
 
 
 def _every(pattern: str, load: Any) -> Iterator[Any]:

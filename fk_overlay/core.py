@@ -223,6 +223,21 @@ class Model(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling(Strict):
+    """How a token is drawn from the logits.
+
+    Attributes:
+        temperature: divides the logits, above 0.
+        top_k: only so many of the likeliest tokens; -1 for all.
+        top_p: only the nucleus of this probability (arXiv:1904.09751), above 0; 1 for all.
+    """
+
+    temperature: float = 1.0
+    top_k: int = -1
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Workload(Strict):
     """One load on a live server: a fixed set of unique prompts, a fixed number of output tokens each.
 
@@ -232,6 +247,8 @@ class Workload(Strict):
         input_len, output_len: tokens.
         load: share of the baseline's saturation, open loop only.
         range_ratio: lengths vary uniformly by this share around the given ones.
+        sampling: how tokens are drawn; None for the likeliest ones. What is drawn is measured, and cannot be compared
+            between arms.
     """
 
     name: str
@@ -242,6 +259,7 @@ class Workload(Strict):
     loop: Literal["closed", "open"] = "closed"
     load: float = 0.7
     range_ratio: float = 0.0
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +317,7 @@ class Scenario(Strict):
             interface in its own process, timed from outside).
         engine_args: per engine name, arguments in the engine's own words.
         env: environment variables of the engine's processes.
-        headline: the workload whose output throughput decides the merit.
+        headline: the workload whose output throughput decides the merit, and whose tokens are compared.
         warm_up_passes: passes of the headline, with prompts of their own, that run in every launch before anything is
             measured. A GPU at its power limit needs them: its clocks are higher while it is still cool from loading.
         minimum_effect: d, the smallest effect that counts, as a share.
@@ -364,6 +382,15 @@ class Request:
     output_len: int
     forced: tuple[int, ...] = ()
     logprobs: int = 0
+    sampling: Sampling | None = None
+
+    @classmethod
+    def revived(cls, fields: Mapping[str, Any]) -> Request:
+        """From the fields as JSON has them."""
+        sampling = fields.get("sampling")
+        drawn = Sampling(**sampling) if sampling else None
+        prompt, forced = tuple(fields["prompt"]), tuple(fields["forced"])
+        return cls(**{**fields, "prompt": prompt, "forced": forced, "sampling": drawn})
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,6 +355,23 @@ def test_a_bad_pack_says_where_and_what_instead(old: str, new: str, message: str
         ("loop: open", "loop: both", "workloads.1.loop: Input should be 'closed' or 'open' (found 'both')"),
         ("dtype: bfloat16", "type: bfloat16", "model.type: unknown key; allowed: source, dtype, tensor_parallel"),
         ("ttft_ms: 100", "ttft: 100", "slo.ttft: unknown key; allowed: ttft_ms, tpot_ms"),
+        (
+            "load: 0.5",
+            "sampling: {temperature: 0.8}",
+            "workload 'long': sampling: tokens of the headline are compared, so it must be greedy",
+        ),
+        ("output_len: 8}", "output_len: 8, sampling: {temperature: 0}}", "sampling.temperature: 0 is not above 0"),
+        (
+            "output_len: 8}",
+            "output_len: 8, sampling: {top_k: 0}}",
+            "sampling.top_k: 0 is no number of tokens; -1 means",
+        ),
+        ("output_len: 8}", "output_len: 8, sampling: {top_p: 1.5}}", "sampling.top_p: 1.5 is not above 0 and at most"),
+        (
+            "output_len: 8}",
+            "output_len: 8, sampling: {min_p: 0.1}}",
+            "workloads.0.sampling.min_p: unknown key; allowed: temperature, top_k, top_p",
+        ),
         ('OMP_NUM_THREADS: "1"', "OMP_NUM_THREADS: 1", "env.OMP_NUM_THREADS: Input should be a valid string (found 1)"),
     ],
 )

@@ -39,7 +39,9 @@ def examine(evidence: Evidence, arm: str, scenario: Scenario, envelope: Envelope
     timed = evidence.timed(evidence.requests)
     ours, theirs = of_arm(timed, arm), of_arm(timed, BASELINE)
     headline = scenario.headline_workload.name
-    parted = tuple(divergences(ours, theirs, reference, headline))
+    greedy = {workload.name for workload in scenario.workloads if workload.sampling is None}
+    compared = [record for record in ours if record["workload"] in greedy]
+    parted = tuple(divergences(compared, theirs, reference, headline))
     correctness = envelope.mean_correctness(items)
     errors = [
         *_launches(evidence, arm),

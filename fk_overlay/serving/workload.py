@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import astuple
 from itertools import accumulate
 
 from fk_overlay.core import Request, Workload
@@ -39,13 +40,15 @@ def make_requests(
     while len(requests) < workload.requests:
         prompt = tuple(draw.choices(usable, k=draw.randint(*_bounds(workload.input_len, workload.range_ratio))))
         output_len = draw.randint(*_bounds(workload.output_len, workload.range_ratio))
-        requests.setdefault(prompt, Request(len(requests), prompt, output_len))
+        requests.setdefault(prompt, Request(len(requests), prompt, output_len, sampling=workload.sampling))
     return list(requests.values())
 
 
 def digest(requests: Sequence[Request]) -> str:
     """Names a set of requests: equal digests, equal load."""
-    content = [(request.prompt, request.output_len, request.forced, request.logprobs) for request in requests]
+    content = [
+        (request.prompt, request.output_len, request.forced, request.logprobs, *_drawn(request)) for request in requests
+    ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
@@ -61,6 +64,10 @@ def poisson_arrivals(count: int, rate: float, seed: int) -> list[float]:
     moments = list(accumulate(draw.expovariate(rate) for _ in range(count)))
     scale = count / rate / moments[-1]
     return [moment * scale for moment in moments]
+
+
+def _drawn(request: Request) -> tuple[float, ...]:
+    return astuple(request.sampling) if request.sampling is not None else ()
 
 
 def _bounds(length: int, range_ratio: float) -> tuple[int, int]:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from fakes_records import CONFIG, SCENARIO, TOKENS, Change, Story, drop, records, set_, where
 
-from fk_overlay.core import BASELINE, Limits, Verdict
+from fk_overlay.core import BASELINE, Limits, Sampling, Scenario, Verdict
+from fk_overlay.scoring.correct import examine
+from fk_overlay.scoring.envelope import calibrate
+from fk_overlay.scoring.evidence import Evidence
 from fk_overlay.scoring.verdict import judge
 
 ARM = "fused-norm"
@@ -34,6 +37,8 @@ def wrong(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "tokens": [7] * TOKENS}
 
 
+OPEN_WRONG = where("request", arm=ARM, workload="chat-open")(wrong)
+DRAWN = replace(SCENARIO, workloads=(SCENARIO.workloads[0], replace(SCENARIO.workloads[1], sampling=Sampling(0.8))))
 STATES = {
     "improved": (Story(), "improved"),
     "regressed": (Story(speedup=0.9), "regressed"),
@@ -56,6 +61,11 @@ STATES = {
     "wrong timed outputs": (Story().but(where("request", arm=ARM)(wrong)), "incorrect"),
     "right only where forced": (
         Story().but(*(where("request", arm=ARM, request=number)(wrong) for number in range(8, 24))),
+        "incorrect",
+    ),
+    "other tokens where they are drawn": (Story(scenario=DRAWN).but(OPEN_WRONG), "improved"),
+    "short outputs where they are drawn": (
+        Story(scenario=DRAWN).but(set_("request", {"tokens": [1, 2]}, arm=ARM, workload="chat-open")),
         "incorrect",
     ),
     "short outputs": (Story().but(set_("request", {"tokens": [1, 2]}, arm=ARM, request=12)), "incorrect"),
@@ -141,6 +151,13 @@ def test_a_kernel_that_knows_the_probe_set_is_told_so() -> None:
     found = verdict(STATES["right only where forced"][0])
     assert found.correctness == pytest.approx(0.9986, abs=1e-4)
     assert "the forced decode does not speak for them" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("scenario", "compared"), [(SCENARIO, {"chat-c32", "chat-open"}), (DRAWN, {"chat-c32"})])
+def test_tokens_are_compared_where_they_are_not_drawn(scenario: Scenario, compared: set[str]) -> None:
+    evidence = Evidence.of(records(Story(scenario=scenario)))
+    finding = examine(evidence, ARM, scenario, calibrate(evidence, scenario.correctness, "chat-c32"))
+    assert {divergence.workload for divergence in finding.divergences} == compared
 
 
 def test_a_single_forced_decode_falls_back_and_says_so() -> None:

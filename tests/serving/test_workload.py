@@ -1,8 +1,11 @@
+import json
+from dataclasses import asdict, replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fk_overlay.core import Workload
+from fk_overlay.core import Request, Sampling, Workload
 from fk_overlay.errors import UsageError
 from fk_overlay.serving.workload import digest, make_requests, poisson_arrivals
 
@@ -20,6 +23,19 @@ def test_a_seed_and_a_name_decide_the_requests() -> None:
 
 def test_the_requests_stay_the_same_in_every_release() -> None:
     assert digest(make_requests(LOAD, vocab_size=1000, seed=7)) == "8ce7367c19b9026f"
+
+
+def test_how_tokens_are_drawn_is_part_of_the_load() -> None:
+    drawn = make_requests(replace(LOAD, sampling=Sampling(0.8, top_k=20)), vocab_size=1000, seed=7)
+    assert {request.sampling for request in drawn} == {Sampling(0.8, 20, 1.0)}
+    assert digest(drawn) != digest(make_requests(LOAD, vocab_size=1000, seed=7))
+
+
+def test_a_request_comes_back_from_json_as_it_was() -> None:
+    request = Request(3, (1, 2), 8, forced=(5,), logprobs=2, sampling=Sampling(0.5, 10, 0.9))
+    assert Request.revived(json.loads(json.dumps(asdict(request)))) == request
+    plain = Request(0, (1,), 4)
+    assert Request.revived(json.loads(json.dumps(asdict(plain)))) == plain
 
 
 def test_lengths_are_exact_and_special_ids_are_avoided() -> None:

@@ -9,19 +9,20 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, Protocol
 
+from fk_overlay.core import Request
 from fk_overlay.engines.processes import die_with_parent
 
 
 class Driver(Protocol):
-    """An engine in this process. Requests are the fields of :class:`fk_overlay.core.Request`."""
+    """An engine in this process."""
 
     def kv_blocks(self) -> int | None: ...
 
-    def prepare(self, requests: Sequence[dict[str, Any]], concurrency: int) -> Callable[[], Sequence[Any]]:
+    def prepare(self, requests: Sequence[Request], concurrency: int) -> Callable[[], Sequence[Any]]:
         """Everything that is not to be timed. Calling what it returns runs the requests, at most ``concurrency`` at
         once, and gives the engine's final output for each, in order."""
 
-    def output(self, request: dict[str, Any], final: Any) -> dict[str, Any]:
+    def output(self, request: Request, final: Any) -> dict[str, Any]:
         """``tokens`` of a final output and, if asked for, ``logprobs``, ``ranks``, ``top1`` and ``margins``."""
 
     def stop(self) -> None: ...
@@ -35,14 +36,14 @@ def drive(build: Callable[[dict[str, Any]], Driver]) -> None:
     driver = build(next(orders)["arguments"])
     _answer(answers, kv_blocks=driver.kv_blocks())
     for order in orders:
-        requests = order["requests"]
+        requests = [Request.revived(fields) for fields in order["requests"]]
         run = driver.prepare(requests, order["concurrency"])
         _answer(answers, loaded=len(requests))
         next(orders)
         finals = run()
         _answer(answers, done=True)
         outputs = [
-            {"index": request["index"], **driver.output(request, final)}
+            {"index": request.index, **driver.output(request, final)}
             for request, final in zip(requests, finals, strict=True)
         ]
         _answer(answers, outputs=outputs)

@@ -34,11 +34,11 @@ class EngineDriver:
         tokens: int | None = self._engine.get_server_info().get("max_total_num_tokens")
         return tokens
 
-    def prepare(self, requests: Sequence[dict[str, Any]], concurrency: int) -> Callable[[], Sequence[Any]]:
-        asked = [fields(Request(**request)) for request in requests]
+    def prepare(self, requests: Sequence[Request], concurrency: int) -> Callable[[], Sequence[Any]]:
+        asked = [fields(request) for request in requests]
         return lambda: self._engine.loop.run_until_complete(_closed_loop(self._engine, asked, concurrency))
 
-    def output(self, request: dict[str, Any], final: Any) -> dict[str, Any]:
+    def output(self, request: Request, final: Any) -> dict[str, Any]:
         answer: dict[str, Any] = {"tokens": list(final["output_ids"])}
         said = final["meta_info"]
         if said.get("output_token_logprobs"):

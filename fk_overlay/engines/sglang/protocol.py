@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fk_overlay.core import Request
@@ -13,7 +14,7 @@ WIRE = Wire("/generate", "fk_overlay.engines.sglang.stream:Generation")
 
 
 def generate_body(request: Request) -> dict[str, Any]:
-    """The JSON body of a greedy, streamed request that emits exactly ``output_len`` tokens.
+    """The JSON body of a streamed request that emits exactly ``output_len`` tokens.
 
     Args:
         request: with ``logprobs`` of 0 (none) or at least 2 (the margin needs the two highest).
@@ -28,7 +29,8 @@ def fields(request: Request) -> dict[str, Any]:
     """What ``/generate`` and ``Engine.async_generate`` have in common."""
     if request.logprobs == 1:
         raise UsageError("a margin needs two log-probabilities; set correctness.logprobs to 2 or more")
-    sampling: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": request.output_len, "ignore_eos": True}
+    drawn = asdict(request.sampling) if request.sampling is not None else {"temperature": 0.0}
+    sampling: dict[str, Any] = {**drawn, "max_new_tokens": request.output_len, "ignore_eos": True}
     if request.forced:
         sampling["custom_params"] = {ARGUMENT: list(request.forced)}
     asked: dict[str, Any] = {"input_ids": list(request.prompt), "sampling_params": sampling}

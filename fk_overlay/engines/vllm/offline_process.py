@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fk_overlay.core import Request
 from fk_overlay.engines.offline.driver import drive
 from fk_overlay.engines.vllm.forced import ARGUMENT
+from fk_overlay.engines.vllm.protocol import drawn
 
 
 class LlmDriver:
@@ -21,11 +23,11 @@ class LlmDriver:
         blocks: int | None = self._engine.vllm_config.cache_config.num_gpu_blocks
         return blocks
 
-    def prepare(self, requests: Sequence[dict[str, Any]], concurrency: int) -> Callable[[], Sequence[Any]]:
+    def prepare(self, requests: Sequence[Request], concurrency: int) -> Callable[[], Sequence[Any]]:
         pending = [(request, _parameters(request)) for request in requests]
         return lambda: _closed_loop(self._engine, pending, concurrency)
 
-    def output(self, request: dict[str, Any], final: Any) -> dict[str, Any]:
+    def output(self, request: Request, final: Any) -> dict[str, Any]:
         completion = final.outputs[0]
         answer: dict[str, Any] = {"tokens": list(completion.token_ids)}
         if completion.logprobs:
@@ -39,7 +41,7 @@ class LlmDriver:
         self._engine.engine_core.shutdown()
 
 
-def _closed_loop(engine: Any, pending: Sequence[tuple[dict[str, Any], Any]], concurrency: int) -> list[Any]:
+def _closed_loop(engine: Any, pending: Sequence[tuple[Request, Any]], concurrency: int) -> list[Any]:
     """Keep ``concurrency`` requests in the engine until all are done. Returns the final output of each, in order."""
     waiting = iter(pending)
     finished: dict[int, Any] = {}
@@ -47,27 +49,27 @@ def _closed_loop(engine: Any, pending: Sequence[tuple[dict[str, Any], Any]], con
     while len(finished) < len(pending):
         while in_flight < concurrency and (item := next(waiting, None)) is not None:
             request, parameters = item
-            engine.add_request(str(request["index"]), {"prompt_token_ids": request["prompt"]}, parameters)
+            engine.add_request(str(request.index), {"prompt_token_ids": list(request.prompt)}, parameters)
             in_flight += 1
         for output in engine.step():
             if output.finished:
                 finished[int(output.request_id.partition("-")[0])] = output
                 in_flight -= 1
-    return [finished[request["index"]] for request, _ in pending]
+    return [finished[request.index] for request, _ in pending]
 
 
-def _parameters(request: dict[str, Any]) -> Any:
+def _parameters(request: Request) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     return SamplingParams(
-        temperature=0.0,
-        max_tokens=request["output_len"],
+        **drawn(request),
+        max_tokens=request.output_len,
         ignore_eos=True,
         detokenize=False,
-        logprobs=request["logprobs"] or None,
+        logprobs=request.logprobs or None,
         output_kind=RequestOutputKind.FINAL_ONLY,
-        extra_args={ARGUMENT: list(request["forced"])} if request["forced"] else None,
+        extra_args={ARGUMENT: list(request.forced)} if request.forced else None,
     )
 
 

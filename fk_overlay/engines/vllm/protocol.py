@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fk_overlay.core import Request
@@ -13,7 +14,7 @@ WIRE = Wire("/v1/completions", "fk_overlay.engines.vllm.stream:Completion")
 
 
 def completion_body(model: str, request: Request) -> dict[str, Any]:
-    """The JSON body of a greedy, streamed request that emits exactly ``output_len`` tokens.
+    """The JSON body of a streamed request that emits exactly ``output_len`` tokens.
 
     ``ignore_eos`` alone fixes the length. ``min_tokens`` is left out on purpose: it masks the end-of-sequence logit at
     every step, so the tokens would no longer be the model's own, and makes Model Runner V2 copy the batch's logits to
@@ -32,7 +33,7 @@ def completion_body(model: str, request: Request) -> dict[str, Any]:
         "model": model,
         "prompt": list(request.prompt),
         "max_tokens": request.output_len,
-        "temperature": 0.0,
+        **drawn(request),
         "ignore_eos": True,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -43,3 +44,8 @@ def completion_body(model: str, request: Request) -> dict[str, Any]:
     if request.forced:
         body["vllm_xargs"] = {ARGUMENT: list(request.forced)}
     return body
+
+
+def drawn(request: Request) -> dict[str, Any]:
+    """How tokens are drawn, in vLLM's words, which are those of :class:`fk_overlay.core.Sampling`."""
+    return asdict(request.sampling) if request.sampling is not None else {"temperature": 0.0}

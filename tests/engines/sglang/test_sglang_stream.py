@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fk_overlay.core import Request
+from fk_overlay.core import Request, Sampling
 from fk_overlay.engines.http.stream import StreamError
 from fk_overlay.engines.sglang.protocol import generate_body
 from fk_overlay.engines.sglang.stream import Generation, ranked
@@ -80,5 +80,7 @@ def test_a_request_says_all_that_counts() -> None:
     }
     assert (body["return_logprob"], body["top_logprobs_num"], body["logprob_start_len"]) == (True, 4, -1)
     assert "return_logprob" not in generate_body(Request(0, (1, 2), 3))
+    drawn = generate_body(Request(0, (1, 2), 3, sampling=Sampling(0.7, top_k=20)))["sampling_params"]
+    assert drawn == {"temperature": 0.7, "top_k": 20, "top_p": 1.0, "max_new_tokens": 3, "ignore_eos": True}
     with pytest.raises(UsageError, match="two log-probabilities"):
         generate_body(Request(0, (1, 2), 3, logprobs=1))

@@ -1,6 +1,6 @@
 import pytest
 
-from fk_overlay.core import Request
+from fk_overlay.core import Request, Sampling
 from fk_overlay.engines.vllm.protocol import completion_body
 from fk_overlay.errors import UsageError
 
@@ -13,6 +13,11 @@ def test_a_plain_request_asks_for_nothing_that_costs() -> None:
     assert body["stream"]
     assert body["return_token_ids"]
     assert not {"logprobs", "vllm_xargs", "min_tokens"} & body.keys()
+
+
+def test_a_request_says_how_its_tokens_are_drawn() -> None:
+    body = completion_body("tiny", Request(0, (1, 2), 8, sampling=Sampling(0.7, top_k=20, top_p=0.9)))
+    assert (body["temperature"], body["top_k"], body["top_p"]) == (0.7, 20, 0.9)
 
 
 def test_a_forced_request_carries_its_tokens() -> None:
