@@ -80,6 +80,8 @@ def _judged(trial: Trial, evidence: Evidence) -> CaseVerdict:
         return _verdict(trial, "uncalibrated", reasons=(f"{doubt}: {evidence.doubt}",))
     if odd := evidence.draws[BASELINE].why():
         return _verdict(trial, "uncalibrated", reasons=(f"the baseline itself: {odd}",))
+    if not evidence.hopeless and (blind := evidence.draws[BASELINE].blind()):
+        return _verdict(trial, "uncalibrated", reasons=(blind,))
     ran, refused, _ = counted(trial)
     rejections = [*evidence.rejections, *_engagement(trial), *_late(evidence)]
     if refused and not ran and not any(each.guard == "g.integrity" for each in rejections):

@@ -40,7 +40,6 @@ def inverse(logits: Tensor, uniform: Tensor) -> Tensor:
 def test_draws_from_the_oracles_distributions_pass(seed: int) -> None:
     draws = drawn(multinomial, seed=seed)
     assert len(draws) == CALLS * ROWS
-    assert draws.chance() > 1e-4
     assert draws.why() == ""
 
 
@@ -58,6 +57,14 @@ WRONG: dict[str, Sampler] = {
     "one number for two rows": lambda logits: inverse(
         logits, torch.rand(ROWS // 2, dtype=torch.float64).repeat_interleave(2).unsqueeze(1)
     ),
+    "one number for all rows, the likeliest first": lambda logits: (
+        logits.sort(descending=True).indices.gather(
+            1,
+            inverse(logits.sort(descending=True).values, torch.rand(1, dtype=torch.float64).expand(ROWS, 1)).unsqueeze(
+                1
+            ),
+        )
+    ).view(-1),
     "the same numbers in every call": lambda logits: inverse(
         logits, torch.rand(ROWS, 1, dtype=torch.float64, generator=STATE.manual_seed(3))
     ),
@@ -71,7 +78,29 @@ def test_others_are_told(what: str) -> None:
     assert "do not follow the oracle's distributions" in draws.why()
 
 
+def test_draws_of_a_model_that_is_sure_tell_nothing() -> None:
+    sure = Draws()
+    for _ in range(CALLS):
+        logits = torch.randn(ROWS, VOCABULARY, dtype=torch.float64)
+        logits[:, 7] += 15
+        assert sure.add(logits.argmax(dim=-1), logits) == ""
+    assert sure.why() == ""
+    assert "too few to judge by" in sure.blind()
+
+
+@pytest.mark.parametrize("lead", [5.0, 7.0, 9.0])
+def test_draws_that_tell_something_tell_the_likeliest_from_drawn_ones(lead: float) -> None:
+    torch.manual_seed(1)
+    greedy = Draws()
+    while not len(greedy) or greedy.blind():
+        logits = torch.randn(ROWS, VOCABULARY, dtype=torch.float64)
+        logits[:, 7] += lead
+        greedy.add(logits.argmax(dim=-1), logits)
+    assert greedy.why()
+
+
 def test_few_draws_say_little() -> None:
+    assert Draws().blind() == ""
     assert Draws().chance() == 1.0
     assert drawn(WRONG["sharper"], calls=2).why() == ""
 

@@ -288,15 +288,17 @@ def check_blocks(dtype: torch.dtype) -> None:
 
 
 def check_draws() -> None:
-    """Every way of filtering that the oracle takes, 300 calls of 32 rows each, from the live sampler."""
+    """Every way of filtering that the oracle takes, 300 calls of 32 rows each, from the live sampler, with what the
+    bench would draw."""
     oracle, generator = load_oracle(catalog.task("topk_topp_sampling")), torch.Generator().manual_seed(SEED)
     rows, vocabulary = 32, 61
     for way, top_k, top_p in (("all", 1 << 30, 1.0), ("top-k", 7, 1.0), ("top-p", 1 << 30, 0.6), ("both", 7, 0.6)):
         draws, wrong = Draws(), ""
-        for _ in range(300):
+        for call in range(300):
             probs = (torch.randn(rows, vocabulary, generator=generator) * 2).softmax(dim=-1)
-            top_ks, top_ps = torch.full((rows,), top_k), torch.full((rows,), top_p)
-            args = (probs, top_ks, top_ps, torch.zeros(rows), False, None, torch.zeros(rows))
+            filters = {"top_ks": torch.full((rows,), top_k), "top_ps": torch.full((rows,), top_p)}
+            fresh = oracle.fresh(None, {"probs": probs, **filters}, call)
+            args = (fresh["probs"], fresh["top_ks"], fresh["top_ps"], torch.zeros(rows), False, None, torch.zeros(rows))
             tokens = sampler.top_k_top_p_min_p_sampling_from_probs_torch(*args)
             case = oracle.restated("sglang", Case(None, args))
             wrong = wrong or draws.add(tokens, *results_of(oracle, precise(named(oracle, case))))

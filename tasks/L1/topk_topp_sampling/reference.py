@@ -66,13 +66,31 @@ def sglang(
 
 
 def fresh(module: None, arguments: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
-    """Of probabilities: the captured rows in another order, some sharper and some flatter."""
-    if "probs" not in arguments:
-        return {}
-    probs, draw = arguments["probs"], Draw(seed, torch.float64)
-    power = draw.uniform(len(probs), 1, low=0.5, high=1.5).to(probs.device)
-    drawn = probs.double()[draw.shuffled(len(probs)).to(probs.device)] ** power
-    return {"probs": (drawn / drawn.sum(dim=-1, keepdim=True)).to(probs.dtype)}
+    """Half of the rows are captured ones in another order, sharper or flatter; half are normal: a model that is sure of
+    its tokens leaves nothing to draw. Each p lies where no rounding decides."""
+    draw = Draw(seed, torch.float64)
+    scores = arguments["logits"] if "logits" in arguments else arguments["probs"].log()
+    rows, device = len(scores), scores.device
+    order, power = draw.shuffled(rows).to(device), draw.uniform(rows, 1, low=0.5, high=1.5).to(device)
+    normal, wide = draw.normal(*scores.shape).to(device), draw.uniform(rows, 1, low=0.0, high=1.0).to(device) < 0.5
+    captured = scores.double()[order]
+    drawn = torch.where(wide, (2 * power * normal).masked_fill(captured.isinf(), -torch.inf), power * captured)
+    drawn = (drawn + 0.001 * normal).to(scores.dtype)  # no two alike
+    names = ("k", "p") if "logits" in arguments else ("top_ks", "top_ps")
+    k, p = (None if arguments[name] is None else arguments[name][order] for name in names)
+    found = {"logits": drawn} if "logits" in arguments else {"probs": drawn.softmax(dim=-1)}
+    if p is not None:
+        shortened = reference(None, drawn.double(), k, None) if "logits" in arguments else drawn.double()
+        found[names[1]] = torch.where(p < 1, _between(shortened, draw).to(p), p)
+    return found if k is None else {**found, names[0]: k}
+
+
+def _between(logits: Tensor, draw: Draw) -> Tensor:
+    """For each row a sum of its largest probabilities and half of the next one, which is no small one."""
+    chances = logits.softmax(dim=-1).sort(dim=-1, descending=True).values
+    large = (chances > 1e-4).sum(dim=-1)
+    last = (draw.uniform(len(logits), low=0.0, high=1.0).to(logits.device) * large).long().unsqueeze(1)
+    return (chances.cumsum(dim=-1) - chances / 2).gather(1, last).squeeze(1)
 
 
 def cost(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) -> Cost:
