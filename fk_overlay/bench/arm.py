@@ -35,6 +35,7 @@ class Frozen:
         single: whether one thing came back, and not a tuple or list of some.
         arguments: new values of the tensors that the target was given, where they were asked for.
         moved: arguments whose memory, shape or layout was changed.
+        overrun: arguments beside whose memory something was written.
         seconds: what the arm claims; wall_s: what the parent's clock saw around it.
         late_s: how long the device worked on after the stream was done, as the arm claims.
     """
@@ -43,6 +44,7 @@ class Frozen:
     single: bool
     arguments: Mapping[str, Tensor]
     moved: tuple[str, ...]
+    overrun: tuple[str, ...]
     seconds: float
     wall_s: float
     late_s: float
@@ -119,7 +121,8 @@ class ArmProcess:
         try:
             results = tuple(hear(each, self.outbox) for each in said["results"])
             figures = float(said["seconds"]), wall_s, float(said["late_s"])
-            moved, single = tuple(map(str, said["moved"])), bool(said["single"])
+            moved, overrun = tuple(map(str, said["moved"])), tuple(map(str, said["overrun"]))
+            single = bool(said["single"])
             told, _ = self.ask("spoil", timeout_s, arguments=arguments)
             given = {str(path): int(begin) for path, begin in told["arguments"].items()}
             events = tuple(map(str, told["events"]))
@@ -127,7 +130,7 @@ class ArmProcess:
             raise forged("it described a call as none can be") from None
         described = {path: self._described(path, ticket.rows) for path in given}
         held = {path: self.outbox.take(begin, *described[path]) for path, begin in given.items() if begin >= 0}
-        return Frozen(results, single, held, moved, *figures, events)
+        return Frozen(results, single, held, moved, overrun, *figures, events)
 
     def _prepare(self, ticket: Ticket, timeout_s: float) -> None:
         fills = bool(self._filling) and self._past != ticket.past

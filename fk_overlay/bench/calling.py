@@ -141,6 +141,10 @@ class Graphs:
             tensor.copy_(buffers.tensors[path])
         return Called(result, self._begin.elapsed_time(self._end) * 1e-3, late)
 
+    def overrun(self) -> list[str]:
+        """Arguments beside whose buffers the last replay has written."""
+        return self._held[(self._turn - 1) % len(self._held)][1].overrun()
+
     def results(self) -> list[Any]:
         """What the next graph will write its results to."""
         return [self._held[self._turn % len(self._held)][2]]

@@ -91,6 +91,9 @@ class Evidence:
         moved = set(mine.moved) - set(theirs.moved)
         if moved:
             self._reject(Rejection("g.immutable", f"memory, shape or layout changed of {', '.join(sorted(moved))}"))
+        beside = set(mine.overrun) - set(theirs.overrun)
+        if beside:
+            self._reject(Rejection("g.immutable", f"memory beside {', '.join(sorted(beside))} was written to"))
 
     def check(self, ticket: Ticket, pair: Pair) -> None:
         """Hold results and arguments of both arms against the oracle."""

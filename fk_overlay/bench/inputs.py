@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fk_overlay.capture.signature import Argument
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 PADS, PAD = 4, 256
-"""A memory begins 0 to 3 times 256 bytes into its block, so that its address says nothing about the call."""
+"""A memory begins 1 to 4 times 256 bytes into its block, so that its address says nothing about the call, and ends as
+much before the block's end: who writes beyond it is seen."""
 FEW = 1000
 """A twist draws one element in so many anew, at least one."""
 MORE, SEEDS = 0x9E3779B97F4A7C15, 1 << 63
@@ -52,12 +53,47 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Memory of one or more tensors, with margins that nobody has to do with.
+
+    Attributes:
+        path: of the first tensor in it.
+        held: all of its bytes; the tensors' own are those from ``begin`` to ``end``.
+        mark: what the margins hold.
+    """
+
+    path: str
+    held: Tensor
+    begin: int
+    end: int
+    mark: int
+
+    @classmethod
+    def around(cls, path: str, nbytes: int, device: Any, draw: random.Random) -> Block:
+        import torch
+
+        begin, mark = PAD * (1 + draw.randrange(PADS)), draw.randrange(256)
+        held = torch.full((2 * begin + nbytes,), mark, dtype=torch.uint8, device=device)
+        return cls(path, held, begin, begin + nbytes, mark)
+
+    def overrun(self) -> bool:
+        """Whether somebody has written beside the tensors."""
+        beside = (self.held[: self.begin], self.held[self.end :])
+        return any(bool((margin != self.mark).any()) for margin in beside)
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """Arguments of one call. ``tensors``: every tensor in them by dotted path; modules' own are not among them."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     tensors: Mapping[str, Tensor]
+    blocks: tuple[Block, ...] = ()
+
+    def overrun(self) -> list[str]:
+        """Arguments beside whose memory somebody has written."""
+        return [block.path for block in self.blocks if block.overrun()]
 
 
 Fresh = Callable[[Mapping[str, Any], int], Mapping[str, "Tensor"]]
@@ -96,7 +132,7 @@ class Inputs:
         self._held = held
         self.base = tensors(held)
         self._spread = {path: _spread(tensor) for path, tensor in self.base.items() if tensor.is_floating_point()}
-        self._memory: dict[int, Tensor] = {}
+        self._memory: dict[int, Block] = {}
         self.rows = _rows(self.base, signature)
 
     @property
@@ -109,7 +145,7 @@ class Inputs:
         for path, value in self._values(ticket).items():
             made[path].copy_(value[: ticket.rows] if ticket.rows else value)
         self._memory = memory
-        return self.arranged(made)
+        return replace(self.arranged(made), blocks=tuple(memory.values()))
 
     def more(self, seed: int, count: int) -> dict[str, Tensor]:
         """``count`` rows of every tensor that no call has: normal with the captured mean and deviation, or drawn from
@@ -139,32 +175,28 @@ class Inputs:
 
     def spoil(self, ticket: Ticket) -> None:
         """Overwrite the memory of the last call."""
-        for held in self._memory.values():
-            held.fill_(ticket.seed % 251)
+        for block in self._memory.values():
+            block.held[block.begin : block.end].fill_(ticket.seed % 251)
 
-    def _allocate(self, ticket: Ticket) -> dict[int, Tensor]:
-        import torch
-
+    def _allocate(self, ticket: Ticket) -> dict[int, Block]:
         if ticket.reuse and self._memory:
             return self._memory
-        memory = {}
-        offsets = random.Random(ticket.seed)
-        for tensor in self.base.values():
+        memory: dict[int, Block] = {}
+        draw = random.Random(ticket.seed)
+        for path, tensor in self.base.items():
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in memory:
-                pad = PAD * offsets.randrange(PADS)
-                block = torch.zeros(storage.nbytes() + pad, dtype=torch.uint8, device=tensor.device)
-                memory[storage.data_ptr()] = block[pad:]
+                memory[storage.data_ptr()] = Block.around(path, storage.nbytes(), tensor.device, draw)
         return memory
 
-    def _view(self, memory: Mapping[int, Tensor], tensor: Tensor, rows: int) -> Tensor:
+    def _view(self, memory: Mapping[int, Block], tensor: Tensor, rows: int) -> Tensor:
         import torch
 
         block = memory[tensor.untyped_storage().data_ptr()]
-        offset = block.storage_offset() // tensor.itemsize + tensor.storage_offset()
+        offset = block.begin // tensor.itemsize + tensor.storage_offset()
         shape = (rows, *tensor.shape[1:]) if rows else tensor.shape
         empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-        return empty.set_(block.untyped_storage(), offset, shape, tensor.stride())
+        return empty.set_(block.held.untyped_storage(), offset, shape, tensor.stride())
 
     def _values(self, ticket: Ticket) -> dict[str, Tensor]:
         import torch

@@ -109,6 +109,7 @@ class Arm:
             "results": said,
             "single": items is not called.result,
             "moved": moved,
+            "overrun": made.overrun() + (opened.caller.overrun() if isinstance(opened.caller, calling.Graphs) else []),
         }
 
     def spoil(self, message: Reply) -> Reply:

@@ -40,12 +40,6 @@ ITEMS = (
     ),
     NotShown("B37", "Reads other processes through /proc or ptrace", "gpu", CONTAINER),
     NotShown(
-        "B38",
-        "Writes outside of its output into neighbouring tensors",
-        "gpu",
-        "arguments are compared after calls; no guard pages around outputs",
-    ),
-    NotShown(
         "B45",
         "Creates events without timing or swaps their handles",
         "gpu",

@@ -69,6 +69,20 @@ def test_a_near_duplicate_differs_in_a_few_elements() -> None:
     assert 1 <= int((one != other).sum()) <= 10
 
 
+@pytest.mark.parametrize("where", [-1, 12])
+def test_writing_beside_an_argument_shows(where: int) -> None:
+    made = inputs(x=torch.randn(3, 4), ids=torch.arange(3))
+    before = made.make(Ticket(1))
+    x = before.args[0]
+    assert before.overrun() == []
+    beside = torch.empty(0).set_(x.untyped_storage(), x.storage_offset() + where, (1,), (1,))
+    beside += 1
+    assert before.overrun() == ["x"]
+    assert made.make(Ticket(2)).overrun() == []
+    made.spoil(Ticket(2))
+    assert made.make(Ticket(3, reuse=True)).overrun() == []
+
+
 def test_memory_may_be_used_again_with_other_values() -> None:
     made = inputs(x=torch.randn(4, 4))
     one = made.make(Ticket(1)).args[0]
