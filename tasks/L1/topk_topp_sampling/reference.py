@@ -67,13 +67,20 @@ def sglang(
 
 def fresh(module: None, arguments: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
     """Half of the rows are captured ones in another order, sharper or flatter; half are normal: a model that is sure of
-    its tokens leaves nothing to draw. Each p lies where no rounding decides."""
-    draw = Draw(seed, torch.float64)
+    its tokens leaves nothing to draw. Each p lies where no rounding decides.
+
+    Drawn where the arguments lie: a batch of logits has tens of millions.
+    """
     scores = arguments["logits"] if "logits" in arguments else arguments["probs"].log()
-    rows, device = len(scores), scores.device
-    order, power = draw.shuffled(rows).to(device), draw.uniform(rows, 1, low=0.5, high=1.5).to(device)
-    normal, wide = draw.normal(*scores.shape).to(device), draw.uniform(rows, 1, low=0.0, high=1.0).to(device) < 0.5
-    captured = scores.double()[order]
+    generator = torch.Generator(scores.device).manual_seed(seed)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=scores.device)
+
+    order = torch.randperm(len(scores), generator=generator, device=scores.device)
+    power, wide = uniform(len(scores), 1) + 0.5, uniform(len(scores), 1) < 0.5
+    normal = torch.randn(scores.shape, generator=generator, device=scores.device)
+    captured = scores.float()[order]
     drawn = torch.where(wide, (2 * power * normal).masked_fill(captured.isinf(), -torch.inf), power * captured)
     drawn = (drawn + 0.001 * normal).to(scores.dtype)  # no two alike
     names = ("k", "p") if "logits" in arguments else ("top_ks", "top_ps")
@@ -81,15 +88,15 @@ def fresh(module: None, arguments: Mapping[str, Any], seed: int) -> dict[str, Te
     found = {"logits": drawn} if "logits" in arguments else {"probs": drawn.softmax(dim=-1)}
     if p is not None:
         shortened = reference(None, drawn.double(), k, None) if "logits" in arguments else drawn.double()
-        found[names[1]] = torch.where(p < 1, _between(shortened, draw).to(p), p)
+        found[names[1]] = torch.where(p < 1, _between(shortened, uniform(len(scores))).to(p), p)
     return found if k is None else {**found, names[0]: k}
 
 
-def _between(logits: Tensor, draw: Draw) -> Tensor:
-    """For each row a sum of its largest probabilities and half of the next one, which is no small one."""
+def _between(logits: Tensor, where: Tensor) -> Tensor:
+    """For each row a sum of its largest probabilities and half of the next one, which is no small one; ``where`` from 0
+    to 1 says which."""
     chances = logits.softmax(dim=-1).sort(dim=-1, descending=True).values
-    large = (chances > 1e-4).sum(dim=-1)
-    last = (draw.uniform(len(logits), low=0.0, high=1.0).to(logits.device) * large).long().unsqueeze(1)
+    last = (where * (chances > 1e-4).sum(dim=-1)).long().unsqueeze(1)
     return (chances.cumsum(dim=-1) - chances / 2).gather(1, last).squeeze(1)
 
 
