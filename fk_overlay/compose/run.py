@@ -52,7 +52,7 @@ def compose(order: Order, folder: Path, tell: judge.Tell) -> Composition:
     if not patches:
         raise UsageError(f"pack {order.pack.name!r} has no patch for {order.engine.name}")
     order = replace(order, scenario=telling(order.scenario))
-    refused = {each.patch: each for each in refusals(order.pack, patches, order.engine, folder / PACKS)}
+    refused = {each.patch: each for each in refusals(order.pack, patches, order.engine)}
     arms = [Arm(BASELINE)]
     if refused.keys() != patches.keys():
         whole = subset.write(order.pack, [patches[name] for name in refused], folder / PACKS / order.pack.name)

@@ -8,7 +8,6 @@ from ``opcheck_cases()``; the operators are called with launches that compile an
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fk_overlay.errors import OverlayError, PackError
+from fk_overlay.integrity.apart import run_apart
 from fk_overlay.integrity.operators import cases
 from fk_overlay.plan import Plan
 
@@ -180,15 +180,8 @@ def _resources(cubin: bytes) -> tuple[int, int]:
 
 def compile_apart(plan: Plan, capability: int) -> list[Compiled]:
     """:func:`compile_pack` in a process of its own, whose Triton does not interpret. Raises what it raises."""
-    env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    with tempfile.TemporaryDirectory() as folder:
-        path = plan.write(Path(folder) / "plan.json")
-        command = [sys.executable, "-m", __name__, str(path), str(capability)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"the compiling process ended with code {done.returncode}"]
-        raise PackError(said[-1])
-    return [Compiled(**each) for each in json.loads(done.stdout.splitlines()[-1])]
+    said = run_apart(__name__, plan, str(capability), without={"TRITON_INTERPRET"})
+    return [Compiled(**each) for each in json.loads(said.splitlines()[-1])]
 
 
 def main() -> None:
