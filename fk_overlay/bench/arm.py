@@ -32,7 +32,7 @@ class Frozen:
     """One call, as nobody can change it any more.
 
     Attributes:
-        single: whether one thing came back, and not a tuple or list of some.
+        single: whether one thing came back, and not a tuple or list of some; names: of a named tuple's fields.
         arguments: new values of the tensors that the target was given, where they were asked for.
         moved: arguments whose memory, shape or layout was changed.
         overrun: arguments beside whose memory something was written.
@@ -42,6 +42,7 @@ class Frozen:
 
     results: tuple[Returned, ...]
     single: bool
+    names: tuple[str, ...]
     arguments: Mapping[str, Tensor]
     moved: tuple[str, ...]
     overrun: tuple[str, ...]
@@ -122,7 +123,7 @@ class ArmProcess:
             results = tuple(hear(each, self.outbox) for each in said["results"])
             figures = float(said["seconds"]), wall_s, float(said["late_s"])
             moved, overrun = tuple(map(str, said["moved"])), tuple(map(str, said["overrun"]))
-            single = bool(said["single"])
+            single, names = bool(said["single"]), tuple(map(str, said["names"]))
             told, _ = self.ask("spoil", timeout_s, arguments=arguments)
             given = {str(path): int(begin) for path, begin in told["arguments"].items()}
             events = tuple(map(str, told["events"]))
@@ -130,7 +131,7 @@ class ArmProcess:
             raise forged("it described a call as none can be") from None
         described = {path: self._described(path, ticket.rows) for path in given}
         held = {path: self.outbox.take(begin, *described[path]) for path, begin in given.items() if begin >= 0}
-        return Frozen(results, single, held, moved, overrun, *figures, events)
+        return Frozen(results, single, names, held, moved, overrun, *figures, events)
 
     def _prepare(self, ticket: Ticket, timeout_s: float) -> None:
         fills = bool(self._filling) and self._past != ticket.past

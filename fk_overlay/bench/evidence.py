@@ -85,7 +85,8 @@ class Evidence:
         self.calls += 1
         for frozen in pair.values():
             self._reject(claims.impossible(frozen.seconds, frozen.wall_s))
-        shape = [] if mine.single == theirs.single else [Rejection("g.contract", _number(mine, theirs))]
+        alike = mine.single == theirs.single and theirs.names in ((), mine.names)
+        shape = [] if alike else [Rejection("g.contract", f"{_kind(mine)} instead of {_kind(theirs)}")]
         for rejection in shape or contract(mine.results, theirs.results, self._expected.task.aliases):
             self._reject(rejection)
         moved = set(mine.moved) - set(theirs.moved)
@@ -201,9 +202,10 @@ def scaled(tolerance: Tolerance, reference: Tensor) -> Tolerance:
     return replace(tolerance, atol=tolerance.atol * scale, ratio=min(tolerance.ratio, some))
 
 
-def _number(mine: Frozen, theirs: Frozen) -> str:
-    said = ["one thing" if each.single else f"{len(each.results)} in a sequence" for each in (mine, theirs)]
-    return f"{said[0]} instead of {said[1]}"
+def _kind(frozen: Frozen) -> str:
+    if frozen.single:
+        return "one thing"
+    return f"{len(frozen.results)} in a sequence" + (f" named {', '.join(frozen.names)}" if frozen.names else "")
 
 
 def _named(outputs: Sequence[Tensor]) -> str:

@@ -18,13 +18,12 @@ from fk_overlay.bench.design import Design
 from fk_overlay.bench.judge import judge
 from fk_overlay.bench.verdict import CaseVerdict
 from fk_overlay.capture import store
+from fk_overlay.capture.subset import samples
 from fk_overlay.core import Pack, Task
 from fk_overlay.engines.gpus import gpus
 from fk_overlay.errors import RecordError, UsageError
 from fk_overlay.lineage import record
 
-CASES = "cases"
-"""Folder of sample cases beside a task."""
 KEY = ("engine", "engine_version", "pack", "digest", "design", "gpus")
 """What must be equal for two parts of one record."""
 Tell = Callable[[str, int, int], None]
@@ -50,7 +49,7 @@ def choose(bench: Bench, tasks: Iterable[Task], folder: Path | None) -> list[Cho
     wanted = list(tasks)
     found: list[Chosen] = []
     for task in wanted:
-        place = folder or task.folder / CASES
+        place = folder or samples(task, bench.engine)
         if not place.is_dir():
             continue
         capture = store.read(place, engine=bench.engine, version=bench.host.version(), tasks=bench.tasks)
@@ -58,7 +57,9 @@ def choose(bench: Bench, tasks: Iterable[Task], folder: Path | None) -> list[Cho
         found += [Chosen(case, task, case.weight / whole if whole else None) for case in capture.of_task(task.name)]
     if not found:
         names = ", ".join(task.name for task in wanted)
-        raise UsageError(f"no case of {names} in {folder or 'the tasks own samples'}; record some: fk-overlay capture")
+        raise UsageError(
+            f"no case of {names} in {folder or f'the samples of {bench.engine}'}; record some: fk-overlay capture"
+        )
     return found
 
 

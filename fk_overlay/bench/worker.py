@@ -100,7 +100,7 @@ class Arm:
         outbox.clear()
         with nullcontext(made) if opened.cache is None else opened.cache.at(opened.ticket, made) as given:
             called = opened.caller(given, hot=bool(message["hot"]))
-        items = called.result if type(called.result) in (tuple, list) else (called.result,)
+        items = called.result if isinstance(called.result, tuple | list) else (called.result,)
         said = [tell(item, outbox, made.tensors) for item in items]
         moved = [path for path, tensor in made.tensors.items() if _layout(tensor) != before[path]]
         return {
@@ -108,6 +108,7 @@ class Arm:
             "late_s": called.late_s,
             "results": said,
             "single": items is not called.result,
+            "names": list(getattr(type(items), "_fields", ())),
             "moved": moved,
             "overrun": made.overrun() + (opened.caller.overrun() if isinstance(opened.caller, calling.Graphs) else []),
         }

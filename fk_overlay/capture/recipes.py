@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fk_overlay.capture.describe import Call, Named, generalised, kind_of, place_of
@@ -105,12 +105,22 @@ def _submodules(module: Any, path: str = "", above: tuple[int, ...] = ()) -> Ite
 
 
 def _attributes(module: Any) -> Iterator[tuple[str, Scalar]]:
-    """Plain attributes, and parameters that the module does without."""
+    """Plain attributes, those of dataclasses that are attributes, and parameters that the module does without."""
     for path, part in _submodules(module):
         absent = {name: None for name, value in getattr(part, "_parameters", {}).items() if value is None}
-        for name, value in {**absent, **getattr(part, "__dict__", {})}.items():
+        own = {**absent, **getattr(part, "__dict__", {})}
+        grouped = {f"{name}.{inner}": value for name, held in own.items() for inner, value in _fields(held)}
+        for name, value in {**own, **grouped}.items():
             if not name.startswith("_") and (kind_of(value) == "scalar" or value is None):
                 yield f"{path}.{name}".lstrip("."), value
+
+
+def _fields(value: Any) -> Iterator[tuple[str, Any]]:
+    """Of a dataclass's instance, such as how a layer routes, which lies beside the layer's own attributes."""
+    if is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            if not field.name.startswith("_") and hasattr(value, field.name):
+                yield field.name, getattr(value, field.name)
 
 
 def _tensors(module: Any, *places: str) -> Iterator[tuple[str, Tensor]]:

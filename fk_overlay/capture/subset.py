@@ -10,10 +10,17 @@ from pathlib import Path
 from fk_overlay.capture import store
 from fk_overlay.capture.signature import plain
 from fk_overlay.capture.store import Capture, Case
+from fk_overlay.core import Task
 from fk_overlay.errors import UsageError
 
+SAMPLES = "cases"
 WHOLE_RUN = ("manifest", "digest", "places", "overhead", "config")
 """Keys of the header that are about more than the chosen cases."""
+
+
+def samples(task: Task, engine: str) -> Path:
+    """Where the sample cases lie that come with a task; a task may have none of an engine."""
+    return task.folder / SAMPLES / engine
 
 
 def representative(cases: Sequence[Case], most: int) -> list[Case]:

@@ -17,8 +17,8 @@ KERNEL = """
 import json
 import os
 
-said = {"seconds": 1e-9, "late_s": 0, "results": [], "single": True, "moved": [], "overrun": [], "arguments": {}}
-forged = json.dumps(said)
+said = dict.fromkeys(("results", "names", "moved", "overrun"), [])
+forged = json.dumps({**said, "seconds": 1e-9, "late_s": 0, "single": True, "arguments": {}})
 
 
 class Norm:

@@ -34,6 +34,8 @@ QUICK = Design(warm_up=2, iterations=5, rounds=2, processes=1, start_s=30.0, cal
 """Enough to notice what is wrong; too few rounds to tell how fast."""
 
 ENGINE = """
+import collections
+
 import torch
 
 
@@ -62,6 +64,13 @@ def keep(cache, x, slots):
 
 def logs(x):
     return torch.log(x)
+
+
+Parts = collections.namedtuple("Parts", "low high")
+
+
+def parts(x):
+    return Parts(x.clamp(max=0), x.clamp(min=0))
 """
 NORM = """
 import torch
@@ -91,6 +100,7 @@ def fresh(module, arguments, seed):
     return {"slots": torch.randperm(len(arguments["cache"]), generator=generator)[: len(arguments["slots"])]}
 """
 LOGS = "import torch\n\n\ndef reference(module, x):\n    return torch.log(x)\n"
+PARTS = "def reference(module, x):\n    return x.clamp(max=0), x.clamp(min=0)\n"
 SAMPLES = "\n\ndef samples(seed, dtype, device='cpu'):\n    return iter(())\n"
 TOLERANCE = "[tolerance.float32]\nrtol = 1e-5\natol = 1e-5\n"
 
@@ -111,6 +121,7 @@ TOYS: Mapping[str, Toy] = {
     "scaled": Toy("scaled", SCALED),
     "keep": Toy("keep", KEEP, more='mutates = ["cache"]\ndata_dependent = ["slots"]\n'),
     "logs": Toy("logs", LOGS),
+    "parts": Toy("parts", PARTS),
 }
 
 
@@ -232,6 +243,7 @@ def record(root: Path, folder: Path, device: str = "cpu") -> Path:
         slots = torch.randperm(50)[:7].to(device)
         made.call("keep", engine.keep, cache=normal(50, 16), x=normal(7, 16), slots=slots)
         made.call("logs", engine.logs, x=normal(20, 50))
+        made.call("parts", engine.parts, x=normal(20, 50))
         return made.write()
 
 
@@ -250,7 +262,7 @@ def imported(root: Path) -> Iterator[Any]:
 @dataclass
 class ToyBench:
     """The toy engine, a bench on it, and its cases by name: ``norm``, ``norm+residual``, ``scaled``, ``keep``,
-    ``logs``."""
+    ``logs``, ``parts``."""
 
     root: Path
     bench: Bench
@@ -289,7 +301,7 @@ def opened(root: Path, device: str = "cpu") -> Iterator[ToyBench]:
     try:
         place = Place("bench_toy:HOST", "fk_overlay.engines.workbench:WORKBENCH")
         with Bench(place, tasks, {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}) as bench:
-            names = ("norm", "norm+residual", "scaled", "keep", "logs")
+            names = ("norm", "norm+residual", "scaled", "keep", "logs", "parts")
             yield ToyBench(root, bench, dict(zip(names, found.cases, strict=True)))
     finally:
         sys.path.remove(str(root))

@@ -292,6 +292,17 @@ def test_a_kernel_that(toy: ToyBench, what: str) -> None:
     assert verdict.merit is None
 
 
+def test_results_keep_their_names(toy: ToyBench) -> None:
+    """A caller may ask a named tuple for its fields."""
+    plain = "def Kernel(x):\n    return x.clamp(max=0), x.clamp(min=0)\n"
+    verdict = toy.judge(plain, "parts")
+    assert (verdict.state, verdict.guard) == ("incorrect", "g.contract"), verdict.reasons
+    assert "2 in a sequence instead of 2 in a sequence named low, high" in verdict.reasons[0]
+    named = "import bench_toy_engine\n\n\ndef Kernel(x):\n    return bench_toy_engine.Parts(x.clamp(max=0), x.relu())\n"
+    assert toy.judge(named, "parts").state == "passed"
+    assert toy.judge(None, "parts").state == "passed"
+
+
 def test_a_kernel_that_writes_nothing(toy: ToyBench) -> None:
     """The allocator may hand out other memory than what was filled: then it is just wrong."""
     source = """

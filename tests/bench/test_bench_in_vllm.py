@@ -18,6 +18,7 @@ from fk_overlay.bench.design import Design
 from fk_overlay.bench.judge import judge
 from fk_overlay.bench.verdict import CaseVerdict
 from fk_overlay.capture import store
+from fk_overlay.capture.subset import samples
 from fk_overlay.cli.main import app
 
 pytestmark = [
@@ -37,12 +38,12 @@ def bench() -> Iterator[Bench]:
 def judged(bench: Bench, task: str, pack: str = "", most: int = 1) -> list[CaseVerdict]:
     wanted = bench.tasks[task]
     frozen = bench.frozen(catalog.pack(pack)) if pack else None
-    cases = store.read(wanted.folder / "cases").cases[:most]
+    cases = store.read(samples(wanted, "vllm")).cases[:most]
     return [judge(bench, case, wanted, frozen, QUICK) for case in cases]
 
 
 def test_every_task_with_cases_passes_against_itself(bench: Bench) -> None:
-    names = [task.name for task in bench.tasks.values() if (task.folder / "cases").is_dir()]
+    names = [task.name for task in bench.tasks.values() if samples(task, "vllm").is_dir()]
     found = {name: judged(bench, name)[0] for name in names}
     for name in sorted(found):
         assert found[name].state == "passed", (name, found[name].reasons)

@@ -10,6 +10,7 @@ import pytest
 from bench_toy import QUICK, ToyBench
 
 from fk_overlay.bench.bench import Bench
+from fk_overlay.bench.judge import judge
 from fk_overlay.bench.trial import FEWEST
 
 HONEST = """
@@ -44,6 +45,17 @@ def test_the_baseline_against_itself_passes(toy: ToyBench, case: str) -> None:
 def test_an_honest_kernel_passes(toy: ToyBench, case: str, source: str) -> None:
     verdict = toy.judge(source, case)
     assert (verdict.state, verdict.guard) == ("passed", ""), verdict.reasons
+
+
+def test_an_oracle_that_fails_costs_its_own_cases_only(toy: ToyBench, tmp_path: Path) -> None:
+    """As one does whose stand-in lacks what the oracle reads."""
+    case = toy.cases["scaled"]
+    broken = replace(toy.bench.tasks["scaled"], folder=tmp_path)
+    text = "def reference(module, x, by):\n    return x * module.scale\n\n\ndef samples(seed, dtype, device='cpu'): ..."
+    (tmp_path / "reference.py").write_text(text)
+    verdict = judge(toy.bench, case, broken, None, QUICK)
+    assert verdict.state == "skipped"
+    assert verdict.reasons == ("the oracle fails on it: AttributeError: 'NoneType' object has no attribute 'scale'",)
 
 
 def test_every_pair_of_processes_gets_another_of_the_kept_calls(toy: ToyBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Makes the sample cases that lie beside the tasks, from captures of tiny models::
 
     for name in llama qwen3-moe gemma; do
-        fk-overlay capture --scenario tests/capture/sample-$name.yaml --out DIR/$name --samples 1 --budget 4 \\
-            --manifest jsonl --no-graph-sizes
+        fk-overlay capture --engine ENGINE --scenario tests/capture/sample-$name.yaml --out DIR/$name --samples 1 \\
+            --budget 4 --manifest jsonl --no-graph-sizes
     done
     python tests/capture/make_sample_cases.py DIR
 
@@ -16,10 +16,9 @@ from pathlib import Path
 
 from fk_overlay import catalog
 from fk_overlay.capture import store
-from fk_overlay.capture.subset import extract
+from fk_overlay.capture.subset import extract, samples
 
 NAMES = ("llama", "qwen3-moe", "gemma")
-FOLDER = "cases"
 MOST = 4
 
 
@@ -30,7 +29,7 @@ def main(folder: Path) -> None:
         if capture is None:
             print(f"{task.name}: not reached by any of {', '.join(NAMES)}")
             continue
-        made = extract(capture, task.name, task.folder / FOLDER, MOST)
+        made = extract(capture, task.name, samples(task, capture.engine), MOST)
         size = sum(path.stat().st_size for path in made.rglob("*") if path.is_file())
         print(f"{task.name}: {size / 1024:.0f} KiB from {capture.scenario}")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,27 @@ def test_shared_modules_are_found_under_each_path(known: Recipes) -> None:
     assert [tensor.name for tensor in module.held] == ["kv_cache"]
     assert {"scale": 0.5, "name": "model.layers.0"}.items() <= module.attributes.items()
     assert "_private" not in module.attributes
+
+
+@dataclass
+class Routing:
+    top_k: int
+    groups: int | None = None
+    bias: torch.Tensor | None = None
+    _private: int = 0
+
+
+def routed(routing: Routing) -> torch.nn.Module:
+    module = Norm(4)
+    module.routing = routing
+    return module
+
+
+def test_what_lies_in_a_dataclass_is_known_too(known: Recipes) -> None:
+    name = known(routed(Routing(2, bias=torch.zeros(2))))
+    found = {path: value for path, value in known.found[name].attributes.items() if path.startswith("routing")}
+    assert found == {"routing.top_k": 2, "routing.groups": None}
+    assert known(routed(Routing(4))) != known(routed(Routing(8)))
 
 
 def test_a_module_inside_itself_ends(known: Recipes) -> None:

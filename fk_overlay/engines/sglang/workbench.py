@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from fk_overlay.capture.signature import Module
 from fk_overlay.capture.values import Values
+from fk_overlay.engines import llama_config as llama
 from fk_overlay.engines import rebuild
 from fk_overlay.engines.gpus import names
-from fk_overlay.engines.llama_config import CLASS, llama_config
 from fk_overlay.engines.sequences import Step, ending
+from fk_overlay.engines.sglang import moe_config as moe
 from fk_overlay.engines.sglang.environment import CPU_ARGUMENTS, CPU_ENGINE
 from fk_overlay.engines.workbench import Pages
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+MAKERS: Mapping[str, rebuild.Maker] = {llama.CLASS: llama.llama_config, moe.CLASS: moe.qwen3_moe_config}
+"""What constructors were given and a capture can only name."""
 
 
 class SglangWorkbench:
@@ -38,7 +43,7 @@ class SglangWorkbench:
         return None
 
     def build(self, recipe: Module, tensors: Mapping[str, Tensor]) -> Any:
-        module = rebuild.build(recipe, tensors, {CLASS: llama_config})
+        module = rebuild.build(recipe, tensors, MAKERS)
         for part in module.modules() if hasattr(module, "modules") else ():
             self._finish(getattr(part, "quant_method", None), part)
         return module
