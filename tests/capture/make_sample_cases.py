@@ -4,9 +4,10 @@
         fk-overlay capture --engine ENGINE --scenario tests/capture/sample-$name.yaml --out DIR/$name --samples 1 \\
             --budget 4 --manifest jsonl --no-graph-sizes
     done
-    python tests/capture/make_sample_cases.py DIR
+    python tests/capture/make_sample_cases.py DIR [TASK ...]
 
-A task's cases come from the first of these captures that has any.
+A task's cases come from the first of these captures that is there and has any. Where tasks are named, the samples of
+all others stay: some kernels have code for a GPU only (``benchmarks/h100/bench.sh samples``).
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ NAMES = ("llama", "qwen3-moe", "gemma")
 MOST = 4
 
 
-def main(folder: Path) -> None:
-    captures = [store.read(folder / name) for name in NAMES]
+def main(folder: Path, *wanted: str) -> None:
+    captures = [store.read(folder / name) for name in NAMES if (folder / name).is_dir()]
     for task in catalog.tasks().values():
+        if wanted and task.name not in wanted:
+            continue
         capture = next((each for each in captures if each.of_task(task.name)), None)
         if capture is None:
             print(f"{task.name}: not reached by any of {', '.join(NAMES)}")
@@ -35,4 +38,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
