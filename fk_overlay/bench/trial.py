@@ -135,8 +135,7 @@ class Trial:
         try:
             where = self.device, self.bench.workbench
             self._kept = [Expected(self.task, self.case, number, *where) for number in range(kept)]
-            for expected in self._kept:
-                self.facts["oracle_s"] = _taken(expected)
+            self.facts["oracle_s"] = max(map(_taken, self._kept))
         except (ValueError, FileError) as error:
             self._kept = []
             return f"the oracle cannot judge it: {error}"
