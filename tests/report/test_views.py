@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fakes_records import CONFIG, SCENARIO, Record, Story, drop, records, set_, where, write
 
+from fk_overlay.core import Sampling
 from fk_overlay.errors import UsageError
 from fk_overlay.lineage.record import Recorder
 from fk_overlay.report import write as write_report
@@ -98,6 +99,13 @@ def test_every_state_in_every_view(state: str, story: Story, tmp_path: Path) -> 
     for reason in plain["arms"][0]["verdict"]["reasons"]:
         assert reason in tree.words
         assert f"- {reason}" in markdown
+
+
+def test_a_load_whose_tokens_are_drawn_says_so(tmp_path: Path) -> None:
+    batch, single = SCENARIO.workloads
+    drawn = replace(SCENARIO, workloads=(batch, replace(single, sampling=Sampling(0.8, top_k=20))))
+    words = " ".join(Tree(pages(Story(scenario=drawn, restarts=2), tmp_path)[0]).words)
+    assert words.count("tokens are drawn (temperature 0.8, top-k 20) and not compared") == 1
 
 
 @pytest.mark.parametrize("launches", [0, 1, 2, 5])
