@@ -27,6 +27,7 @@ from fk_overlay.bench.design import Design
 from fk_overlay.bench.judge import judge
 from fk_overlay.bench.verdict import CaseVerdict
 from fk_overlay.capture import store
+from fk_overlay.capture.subset import samples
 
 LIMIT = 0.025
 
@@ -55,7 +56,7 @@ def judged(engine: str, repeats: int, names: list[str] | None) -> Iterator[CaseV
     with Bench(Place.of(engine), tasks) as bench:
         for _ in range(repeats):
             for name in names or sorted(tasks):
-                folder = tasks[name].folder / "cases"
+                folder = samples(tasks[name], engine)
                 for case in store.read(folder).cases if folder.is_dir() else ():
                     verdict = judge(bench, case, tasks[name], None, Design())
                     if verdict.state != "skipped":

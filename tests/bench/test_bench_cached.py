@@ -15,6 +15,7 @@ from fk_overlay.bench.design import Design
 from fk_overlay.bench.judge import judge
 from fk_overlay.bench.verdict import CaseVerdict
 from fk_overlay.capture import store
+from fk_overlay.capture.subset import samples
 
 pytestmark = [
     pytest.mark.engine,
@@ -89,11 +90,11 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> object:
             (folder / "pack.toml").write_text(PACK.format(name=name))
             (folder / "kernel.py").write_text(KERNEL.format(body=body, supports=supports))
             task = bench.tasks["llama_attention"]
-            case = store.read(task.folder / "cases").cases[0]
+            case = store.read(samples(task, "vllm")).cases[0]
             return judge(bench, case, task, bench.frozen(catalog.load_pack(folder)), QUICK)
 
         def judge_pack(task: str, pack: Path) -> CaseVerdict:
-            case = store.read(bench.tasks[task].folder / "cases").cases[0]
+            case = store.read(samples(bench.tasks[task], "vllm")).cases[0]
             return judge(bench, case, bench.tasks[task], bench.frozen(catalog.load_pack(pack)), QUICK)
 
         yield {"kernel": judge_kernel, "pack": judge_pack}
