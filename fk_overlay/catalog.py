@@ -118,7 +118,7 @@ def load_scenario(path: Path) -> Scenario:
 
 
 def _check_sampling(scenario: Scenario, path: Path) -> None:
-    """Bounds of what is drawn, and a headline that says the same twice."""
+    """What is drawn has bounds, and the headline is not drawn."""
     for workload in scenario.workloads:
         drawn, where = workload.sampling, f"{path}: workload {workload.name!r}: sampling"
         if drawn is None:

@@ -7,10 +7,11 @@ To judge a pack's patch on one captured case from Python::
     from fk_overlay.bench.design import Design
     from fk_overlay.bench.judge import judge
     from fk_overlay.capture import store
+    from fk_overlay.capture.subset import samples
 
     with Bench(Place.of("vllm"), catalog.tasks()) as bench:
         task = bench.tasks["rms_norm"]
-        case = store.read(task.folder / "cases" / "vllm").cases[0]
+        case = store.read(samples(task, "vllm")).cases[0]
         pack = bench.frozen(catalog.pack("patches/example-triton"))  # None: the baseline against itself
         verdict = judge(bench, case, task, pack, Design(rounds=3, iterations=10))
         verdict.state   # passed, incorrect, not_engaged, invalid, unsupported, crashed, hung ...

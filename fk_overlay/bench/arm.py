@@ -122,11 +122,11 @@ class ArmProcess:
         try:
             results = tuple(hear(each, self.outbox) for each in said["results"])
             figures = float(said["seconds"]), wall_s, float(said["late_s"])
-            moved, overrun = tuple(map(str, said["moved"])), tuple(map(str, said["overrun"]))
-            single, names = bool(said["single"]), tuple(map(str, said["names"]))
+            moved, names = tuple(map(str, said["moved"])), tuple(map(str, said["names"]))
+            single = bool(said["single"])
             told, _ = self.ask("spoil", timeout_s, arguments=arguments)
             given = {str(path): int(begin) for path, begin in told["arguments"].items()}
-            events = tuple(map(str, told["events"]))
+            overrun, events = tuple(map(str, told["overrun"])), tuple(map(str, told["events"]))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise forged("it described a call as none can be") from None
         described = {path: self._described(path, ticket.rows) for path in given}

@@ -33,11 +33,13 @@ class Called:
     Attributes:
         seconds: by the declared clock.
         late_s: between the end of the stream's work and that of the device's; 0 on a CPU.
+        buffers: what a graph was given in place of the call's own arguments.
     """
 
     result: Any
     seconds: float
     late_s: float = 0.0
+    buffers: Made | None = None
 
 
 class Caller(Protocol):
@@ -139,11 +141,7 @@ class Graphs:
         late = self._now() - stream_done
         for path, tensor in made.tensors.items():  # what the graph wrote to its buffers is what the call wrote
             tensor.copy_(buffers.tensors[path])
-        return Called(result, self._begin.elapsed_time(self._end) * 1e-3, late)
-
-    def overrun(self) -> list[str]:
-        """Arguments beside whose buffers the last replay has written."""
-        return self._held[(self._turn - 1) % len(self._held)][1].overrun()
+        return Called(result, self._begin.elapsed_time(self._end) * 1e-3, late, buffers)
 
     def results(self) -> list[Any]:
         """What the next graph will write its results to."""

@@ -131,17 +131,16 @@ class Trial:
         return max(1, min(self.design.processes, self.design.rounds))
 
     def _oracle_refuses(self) -> str:
-        kept = max(1, min(self.sittings, len(self.case.snapshots)))
+        count = max(1, min(self.sittings, len(self.case.snapshots)))
         try:
             where = self.device, self.bench.workbench
-            self._kept = [Expected(self.task, self.case, number, *where) for number in range(kept)]
-            self.facts["oracle_s"] = max(map(_taken, self._kept))
+            kept = [Expected(self.task, self.case, number, *where) for number in range(count)]
+            self.facts["oracle_s"] = max(map(_warm_s, kept))
         except (ValueError, FileError) as error:
-            self._kept = []
             return f"the oracle cannot judge it: {error}"
         except (AttributeError, LookupError, RuntimeError, TypeError) as error:
-            self._kept = []
             return f"the oracle fails on it: {type(error).__name__}: {error}"
+        self._kept = kept
         return ""
 
     def run(self) -> None:
@@ -296,11 +295,13 @@ class Trial:
                 self.evidence.check(ticket, pair)
 
 
-def _taken(expected: Expected) -> float:
+def _warm_s(expected: Expected) -> float:
     """Seconds that the oracle takes for a call, once it is warm."""
-    times: list[float] = []
-    while len(times) < 2 and (not times or times[0] < COLD_S):
-        began = time.perf_counter()
-        expected.of(Ticket(1))
-        times.append(time.perf_counter() - began)
-    return min(times)
+    first = _call_s(expected)
+    return first if first >= COLD_S else min(first, _call_s(expected))
+
+
+def _call_s(expected: Expected) -> float:
+    began = time.perf_counter()
+    expected.of(Ticket(1))
+    return time.perf_counter() - began

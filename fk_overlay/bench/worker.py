@@ -100,6 +100,7 @@ class Arm:
         outbox.clear()
         with nullcontext(made) if opened.cache is None else opened.cache.at(opened.ticket, made) as given:
             called = opened.caller(given, hot=bool(message["hot"]))
+        opened.buffers = called.buffers
         items = called.result if isinstance(called.result, tuple | list) else (called.result,)
         said = [tell(item, outbox, made.tensors) for item in items]
         moved = [path for path, tensor in made.tensors.items() if _layout(tensor) != before[path]]
@@ -110,18 +111,20 @@ class Arm:
             "single": items is not called.result,
             "names": list(getattr(type(items), "_fields", ())),
             "moved": moved,
-            "overrun": made.overrun() + (opened.caller.overrun() if isinstance(opened.caller, calling.Graphs) else []),
         }
 
     def spoil(self, message: Reply) -> Reply:
         """Give the arguments of the last call back if they are asked for, which nobody could know during the call, and
-        overwrite them. Returns also what the process has started since it was asked last."""
+        overwrite them. Returns also beside which of them something was written, and what the process has started since
+        it was asked last."""
         opened = self.opened[-1]
+        used = [each for each in (opened.made, opened.buffers) if each is not None]
+        overrun = [path for each in used for path in each.overrun()]
         tensors = opened.made.tensors if opened.made is not None and message["arguments"] else {}
         given = {path: self.outbox.put(tensor) for path, tensor in tensors.items()}
         opened.made = None
         opened.inputs.spoil(opened.ticket)
-        return {"arguments": given, "events": self._events()}
+        return {"arguments": given, "overrun": overrun, "events": self._events()}
 
     def finish(self, message: Reply) -> Reply:
         """The guards again, after the last call."""
@@ -175,6 +178,7 @@ class Opened:
     cache: Cache | None = None
     ticket: Ticket = field(default_factory=lambda: Ticket(0))
     made: Made | None = None
+    buffers: Made | None = None
 
 
 def main() -> None:

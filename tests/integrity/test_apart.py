@@ -23,13 +23,9 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "look.py"
 
 
-def script(text: str) -> str:
-    return textwrap.dedent(text)
-
-
 def test_it_reads_the_plan_and_its_words(look: Path) -> None:
     look.write_text(
-        script("""
+        textwrap.dedent("""
         import os, sys
         from pathlib import Path
         from fk_overlay.plan import Plan

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from fk_overlay.core import Request
+from fk_overlay.engines.drawing import drawing
 from fk_overlay.engines.http.load import Wire
 from fk_overlay.engines.sglang.forced import ARGUMENT
 from fk_overlay.errors import UsageError
@@ -29,8 +29,7 @@ def fields(request: Request) -> dict[str, Any]:
     """What ``/generate`` and ``Engine.async_generate`` have in common."""
     if request.logprobs == 1:
         raise UsageError("a margin needs two log-probabilities; set correctness.logprobs to 2 or more")
-    drawn = asdict(request.sampling) if request.sampling is not None else {"temperature": 0.0}
-    sampling: dict[str, Any] = {**drawn, "max_new_tokens": request.output_len, "ignore_eos": True}
+    sampling: dict[str, Any] = {**drawing(request), "max_new_tokens": request.output_len, "ignore_eos": True}
     if request.forced:
         sampling["custom_params"] = {ARGUMENT: list(request.forced)}
     asked: dict[str, Any] = {"input_ids": list(request.prompt), "sampling_params": sampling}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fk_overlay.core import Request
+from fk_overlay.engines.drawing import drawing
 from fk_overlay.engines.offline.driver import drive
 from fk_overlay.engines.vllm.forced import ARGUMENT
-from fk_overlay.engines.vllm.protocol import drawn
 
 
 class LlmDriver:
@@ -63,7 +63,7 @@ def _parameters(request: Request) -> Any:
     from vllm.sampling_params import RequestOutputKind
 
     return SamplingParams(
-        **drawn(request),
+        **drawing(request),
         max_tokens=request.output_len,
         ignore_eos=True,
         detokenize=False,

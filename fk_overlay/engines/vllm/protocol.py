@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from fk_overlay.core import Request
+from fk_overlay.engines.drawing import drawing
 from fk_overlay.engines.http.load import Wire
 from fk_overlay.engines.vllm.forced import ARGUMENT
 from fk_overlay.errors import UsageError
@@ -33,7 +33,7 @@ def completion_body(model: str, request: Request) -> dict[str, Any]:
         "model": model,
         "prompt": list(request.prompt),
         "max_tokens": request.output_len,
-        **drawn(request),
+        **drawing(request),
         "ignore_eos": True,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -44,8 +44,3 @@ def completion_body(model: str, request: Request) -> dict[str, Any]:
     if request.forced:
         body["vllm_xargs"] = {ARGUMENT: list(request.forced)}
     return body
-
-
-def drawn(request: Request) -> dict[str, Any]:
-    """How tokens are drawn, in vLLM's words, which are those of :class:`fk_overlay.core.Sampling`."""
-    return asdict(request.sampling) if request.sampling is not None else {"temperature": 0.0}

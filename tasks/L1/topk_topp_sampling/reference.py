@@ -16,6 +16,8 @@ from fk_overlay.integrity.draw import Draw
 
 INFINITE = True
 DRAWN = ("sglang",)
+SMALL = 1e-4
+"""A probability beside which rounding may matter."""
 
 
 def reference(module: None, logits: Tensor, k: Tensor | None, p: Tensor | None) -> Tensor:
@@ -71,7 +73,9 @@ def fresh(module: None, arguments: Mapping[str, Any], seed: int) -> dict[str, Te
 
     Drawn where the arguments lie: a batch of logits has tens of millions.
     """
-    scores = arguments["logits"] if "logits" in arguments else arguments["probs"].log()
+    masks = "logits" in arguments
+    values, k_name, p_name = ("logits", "k", "p") if masks else ("probs", "top_ks", "top_ps")
+    scores = arguments[values] if masks else arguments[values].log()
     generator = torch.Generator(scores.device).manual_seed(seed)
 
     def uniform(*shape: int) -> Tensor:
@@ -83,20 +87,20 @@ def fresh(module: None, arguments: Mapping[str, Any], seed: int) -> dict[str, Te
     captured = scores.float()[order]
     drawn = torch.where(wide, (2 * power * normal).masked_fill(captured.isinf(), -torch.inf), power * captured)
     drawn = (drawn + 0.001 * normal).to(scores.dtype)  # no two alike
-    names = ("k", "p") if "logits" in arguments else ("top_ks", "top_ps")
-    k, p = (None if arguments[name] is None else arguments[name][order] for name in names)
-    found = {"logits": drawn} if "logits" in arguments else {"probs": drawn.softmax(dim=-1)}
-    if p is not None:
-        shortened = reference(None, drawn.double(), k, None) if "logits" in arguments else drawn.double()
-        found[names[1]] = torch.where(p < 1, _between(shortened, uniform(len(scores))).to(p), p)
-    return found if k is None else {**found, names[0]: k}
+    filters = {name: arguments[name][order] for name in (k_name, p_name) if arguments[name] is not None}
+    if p_name in filters:
+        filtered = reference(None, drawn.double(), filters.get(k_name), None) if masks else drawn.double()
+        p = filters[p_name]
+        filters[p_name] = torch.where(p < 1, _between(filtered, uniform(len(scores))).to(p), p)
+    return {values: drawn if masks else drawn.softmax(dim=-1), **filters}
 
 
 def _between(logits: Tensor, where: Tensor) -> Tensor:
     """For each row a sum of its largest probabilities and half of the next one, which is no small one; ``where`` from 0
     to 1 says which."""
-    chances = logits.softmax(dim=-1).sort(dim=-1, descending=True).values
-    last = (where * (chances > 1e-4).sum(dim=-1)).long().unsqueeze(1)
+    chances = logits.softmax(dim=-1)
+    chances = chances.topk(min(int(1 / SMALL), chances.shape[-1])).values  # more cannot be above it
+    last = (where * (chances > SMALL).sum(dim=-1)).long().unsqueeze(1)
     return (chances.cumsum(dim=-1) - chances / 2).gather(1, last).squeeze(1)
 
 
