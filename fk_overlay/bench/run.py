@@ -1,12 +1,14 @@
 """Many cases: every verdict is on disk before the next case begins, and an interrupted bench goes on where it stopped.
 
 ``records.jsonl`` (see :mod:`fk_overlay.lineage.record`) begins with a line of kind ``bench``: engine, release, pack,
-digest, design and machine. Each case adds one of kind ``case``: a :class:`fk_overlay.bench.verdict.CaseVerdict`.
+digest, design and machine. Each case adds one of kind ``case``: a :class:`fk_overlay.bench.verdict.CaseVerdict`, and how
+long judging it took.
 """
 
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -103,8 +105,9 @@ def run(
                 continue
             if tell is not None:
                 tell(f"{each.task.name} {each.case.id}", number, len(chosen))
+            began = time.monotonic()
             verdict = replace(judge(bench, each.case, each.task, pack, design), captured_share=each.share)
-            recorder.add("case", clocks=gpus(), **verdict.plain())
+            recorder.add("case", took_s=round(time.monotonic() - began, 2), clocks=gpus(), **verdict.plain())
             verdicts[key] = verdict
     return list(verdicts.values())
 

@@ -32,8 +32,9 @@ ARGUMENTS_BYTES, ARGUMENTS_SHARE = 1 << 18, 0.1
 ROOM = 1 << 20
 COLD_S = 0.1
 """An oracle's first call that took less says little about the next ones."""
-MOST_BYTES, FEWEST = 2 << 30, 5
-"""Results of a round are kept until it is over: calls that return much are made less often, but at least so often."""
+MOST_BYTES, FEWEST = 1 << 30, 3
+"""Results of a round are kept until it is over, and all travel: calls that return much are made less often, but at least
+so often."""
 MOST_WEIGHTS = 16 << 30
 """Bytes. A layer of the largest dense models has 7 GB in float64; a whole model has many layers."""
 
@@ -111,10 +112,17 @@ class Trial:
         """The oracle of the kept call whose turn it is: every pair of processes gets another one."""
         return self._kept[self._snapshot] if self._kept else None
 
+    def few(self, calls: int) -> int:
+        """So many calls of each arm, or fewer if they return much."""
+        return min(calls, max(FEWEST, MOST_BYTES // max(1, len(ARMS) * self.results_bytes)))
+
     @property
-    def iterations(self) -> int:
-        """Timed calls of each arm in a round."""
-        return min(self.design.iterations, max(FEWEST, MOST_BYTES // max(1, len(ARMS) * self.results_bytes)))
+    def calls(self) -> int:
+        """Pairs of calls in all."""
+        design = self.design
+        return design.rounds * (self.few(design.iterations) + 1) + design.processes * (
+            self.few(design.warm_up) + 1 + self.few(design.hot)
+        )
 
     @property
     def results_bytes(self) -> int:
@@ -172,7 +180,7 @@ class Trial:
         rows = expected.inputs.rows if self.design.mode != "graph" else 0
         evidence.sittings.append(len(evidence.times[CANDIDATE].claimed))
         self._past = self._random.randrange(SEEDS)
-        warm = [self._pair(arms, first=number == 0) for number in range(self.design.warm_up)]
+        warm = [self._pair(arms, first=number == 0) for number in range(self.few(self.design.warm_up))]
         if rows:
             warm.append(self._variation(arms, rows))
         self._recheck(warm)
@@ -180,7 +188,7 @@ class Trial:
             if evidence.hopeless:
                 break
             self._past = self._random.randrange(SEEDS)
-            pairs = [self._pair(arms) for _ in range(self.iterations)]
+            pairs = [self._pair(arms) for _ in range(self.few(self.design.iterations))]
             evidence.round([pair for _, pair in pairs])
             evidence.rejections += timed_events([pair for _, pair in pairs])
             if rows:
@@ -198,7 +206,7 @@ class Trial:
         assert self.evidence is not None
         if self.evidence.hopeless or not self.device.startswith("cuda"):
             return
-        pairs = [self._pair(arms, hot=True) for _ in range(self.design.hot)]
+        pairs = [self._pair(arms, hot=True) for _ in range(self.few(self.design.hot))]
         self._recheck(pairs)
         for name, seconds in self._hot.items():
             seconds += [pair[name].seconds for _, pair in pairs]
@@ -287,9 +295,7 @@ class Trial:
         """Hold results against the oracle: all if there is time, else a random share. Which ones is drawn now, when
         nobody can change them any more."""
         assert self.evidence is not None
-        design = self.design
-        calls = design.rounds * (self.iterations + 1) + design.processes * (design.warm_up + 1 + design.hot)
-        share = max(self.design.recheck_least, self.design.recheck_s / (calls * self.facts["oracle_s"]))
+        share = max(self.design.recheck_least, self.design.recheck_s / (self.calls * self.facts["oracle_s"]))
         for ticket, pair in pairs:
             if ticket.rows or self._random.random() < share:
                 self.evidence.check(ticket, pair)

@@ -48,7 +48,7 @@ def load(
 ) -> Values:
     """See :meth:`fk_overlay.capture.store.Case.values`."""
     snapshot = case.snapshots[number] if case.snapshots else Snapshot(0)
-    memory = _Memory(case, snapshot, device, draw or drawn_by(case.id))
+    memory = _Memory(case, snapshot, device, draw or drawn_by(case.id, device))
     modules = {name: _module(case, name, device, memory, build or stand_in) for name in case.modules}
     signature, around = snapshot.arguments or case.signature, snapshot.surroundings
     everything = (*signature, *around)
@@ -64,20 +64,22 @@ def load(
     )
 
 
-def drawn_by(seed: str) -> Draw:
+def drawn_by(seed: str, device: str | None = None) -> Draw:
     """Normal floats with the recorded mean and deviation (0 and 1 if unknown), uniform integers between the recorded
-    bounds (all 0 if unknown); the same for the same seed and path."""
+    bounds (all 0 if unknown); the same for the same seed, path and kind of device. They are drawn on ``device``, or
+    where they were captured: the weights of one layer take a CPU seconds."""
 
     def draw(path: str, argument: Argument, moments: Moments | None) -> Tensor:
         import torch
 
-        generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{path}".encode()))
-        dtype = getattr(torch, argument.dtype)
+        where = device or argument.device or "cpu"
+        generator = torch.Generator(where).manual_seed(zlib.crc32(f"{seed}/{path}".encode()))
+        dtype, given = getattr(torch, argument.dtype), {"generator": generator, "device": where}
         if dtype.is_floating_point:
             mean, std = (moments.mean, moments.std) if moments else (0.0, 1.0)
-            return (torch.randn(argument.shape, generator=generator, dtype=torch.float32) * std + mean).to(dtype)
+            return torch.randn(argument.shape, dtype=torch.float32, **given).mul_(std).add_(mean).to(dtype)
         low, high = (int(moments.low), int(moments.high)) if moments else (0, 0)
-        return torch.randint(low, high + 1, argument.shape, generator=generator).to(dtype)
+        return torch.randint(low, high + 1, argument.shape, **given).to(dtype)
 
     return draw
 
@@ -116,7 +118,7 @@ def _put(root: SimpleNamespace, path: str, value: Any) -> None:
 
 def _module(case: Case, name: str, device: str | None, memory: _Memory, build: Build) -> Any:
     module = case.modules[name]
-    own = _Memory(case, module.snapshot or Snapshot(0), device, drawn_by(name))
+    own = _Memory(case, module.snapshot or Snapshot(0), device, drawn_by(name, device))
     wanted = [*module.tensors, *(tensor for tensor in module.held if own.kept(tensor))]
     own.hold((tensor.name, tensor) for tensor in wanted)
     tensors = {tensor.name: own.view(tensor) for tensor in wanted}

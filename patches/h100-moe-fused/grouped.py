@@ -32,7 +32,7 @@ ALIGNED = 16
 def _grouped(
     x, w, out, sorted_pairs, experts, used, scale, n, k, length, pairs, x_row, w_expert, w_row, out_row,
     TOP_K: tl.constexpr, SORTED: tl.constexpr, GATED: tl.constexpr, SCALED: tl.constexpr, DESCRIBED: tl.constexpr,
-    WIDE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
+    EVEN: tl.constexpr, WIDE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
 ):  # fmt: skip
     program = tl.program_id(0)
     columns = tl.cdiv(n, BLOCK_N)
@@ -49,14 +49,13 @@ def _grouped(
     else:
         pair = tl.where(row == 0, block, pairs).to(tl.int64)
     real = pair < pairs
-    # Nobody's pairs have an expert below 0: nothing is read for them, so that they come out as 0.
     owner = tl.load(experts + block)
-    owned = real & (owner >= 0)
     expert = tl.maximum(owner, 0)
 
     column = tile * BLOCK_N + tl.arange(0, BLOCK_N)
     depth = tl.arange(0, BLOCK_K)
-    tokens = x + (pair // TOP_K)[:, None] * x_row + depth[None, :]
+    # Padding reads the first token's row: it is not written, and copies without a mask are cheaper.
+    tokens = x + tl.where(real, pair // TOP_K, 0)[:, None] * x_row + depth[None, :]
     if DESCRIBED:
         top = expert * (n * 2 if GATED else n) + tile * BLOCK_N
     else:
@@ -66,12 +65,18 @@ def _grouped(
     up = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for begin in range(0, k, BLOCK_K):
         inside = depth < k - begin
-        token = tl.load(tokens, mask=owned[:, None] & inside[None, :], other=0.0)
+        if EVEN:
+            token = tl.load(tokens)
+        else:
+            token = tl.load(tokens, mask=inside[None, :], other=0.0)
         tokens += BLOCK_K
         if DESCRIBED:
             left = w.load([top, begin]).T
+        elif EVEN:
+            left = tl.load(lefts)
         else:
             left = tl.load(lefts, mask=inside[:, None], other=0.0)
+        if not DESCRIBED:
             lefts += BLOCK_K
         if WIDE:  # the interpreter takes bfloat16 for integers
             token, left = token.to(tl.float32), left.to(tl.float32)
@@ -79,8 +84,11 @@ def _grouped(
         if GATED:
             if DESCRIBED:
                 right = w.load([top + n, begin]).T
+            elif EVEN:
+                right = tl.load(rights)
             else:
                 right = tl.load(rights, mask=inside[:, None], other=0.0)
+            if not DESCRIBED:
                 rights += BLOCK_K
             if WIDE:
                 right = right.to(tl.float32)
@@ -91,6 +99,8 @@ def _grouped(
         gate = result.to(kind).to(tl.float32)
         activated = (gate * tl.sigmoid(gate)).to(kind).to(tl.float32)
         result = activated * up.to(kind).to(tl.float32)
+    if owner < 0:  # nobody's pairs come out as 0
+        result = tl.zeros_like(result)
     if SCALED:
         result *= tl.load(scale + pair, mask=real, other=0.0)[:, None]
     tl.store(
@@ -133,7 +143,7 @@ def grouped(
         x, weights, out, order, experts, used, factor, n, k, length, pairs,
         x.stride(0), w.stride(0), w.stride(1), out.stride(0),
         TOP_K=pairs // tokens, SORTED=sorted_pairs is not None, GATED=gated, SCALED=scale is not None,
-        DESCRIBED=described, WIDE=INTERPRETED,
+        DESCRIBED=described, EVEN=k % block_k == 0, WIDE=INTERPRETED,
         BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k, GROUP_M=group_m, num_warps=warps, num_stages=stages,
     )  # fmt: skip
 
