@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Are patches/h100-moe and patches/h100-moe-fused worth having? The shape of Qwen3-30B-A3B on one H100: at saturation and
+# Is patches/h100-moe worth having? The shape of Qwen3-30B-A3B on one H100: at saturation and
 # one request at a time, long prompts, and behind the server with an open loop at 0.7 of saturation. Five restarts of each
 # arm a scenario.
 #
@@ -10,7 +10,7 @@
 cd "$(dirname "$0")/../.."
 . benchmarks/h100/carried.sh
 patches=()
-for pack in ${PACKS:-patches/h100-moe patches/h100-moe-fused}; do patches+=(--patch "$pack"); done
+for pack in ${PACKS:-patches/h100-moe}; do patches+=(--patch "$pack"); done
 for scenario in ${SCENARIOS:-qwen3-30b-a3b-h100-batch qwen3-30b-a3b-h100-prefill qwen3-30b-a3b-h100-serve}; do
-  judged "moe-$scenario" run --engine vllm --mode decide --control --scenario "scenarios/$scenario.yaml" "${patches[@]}"
+  judged "moe-$scenario" run --engine vllm --mode decide ${CONTROL:+--control} --scenario "scenarios/$scenario.yaml" "${patches[@]}"
 done

@@ -1,7 +1,10 @@
-"""Which tiles do the two products of patches/h100-moe-fused want on this card, and what do the engine's kernels around
-them take? Compiles in several processes, then times every tile with a cold L2, the best ones again.
+"""Which tiles do the products of patches/h100-moe want on this card? Writes the pack's ``tiles.json``.
 
-    python benchmarks/h100/moe_tiles.py --tokens 256 8192 16384 --json OUT/tiles.json
+    python benchmarks/h100/moe_tiles.py --pack patches/h100-moe --json OUT/tiles.json
+
+Everything is compiled first, in several processes. For each number of tokens every tile is timed with a cold L2 under
+skewed routing, and the best ones again under skewed and uniform routing. The pack takes over where its whole layer is
+at least 1 % faster than the engine's under both laws. JSON: every time, in seconds.
 """
 
 from __future__ import annotations
@@ -13,185 +16,281 @@ import json
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
-PACKS = Path(__file__).resolve().parents[2] / "patches"
-DECODING = dict(rows=(16, 32), columns=(64, 128), depths=(64, 128), groups=(1,), warps=(4, 8), stages=(3, 4))
-MANY = dict(rows=(64, 128), columns=(64, 128, 256), depths=(64,), groups=(1, 16), warps=(4, 8), stages=(3, 4))
+LAWS = ("skewed", "uniform")
+LEAST = 1.01
 SHARED, REGISTERS = 227 << 10, 128
+"""Bytes of a block on Hopper, and registers of a thread that results may take."""
+BEST, SCREEN, AGAIN = 8, 5, 30
+"""How many tiles are timed again, and calls of the first and of the second time."""
+SPACES = {
+    256: {"m": (16, 32, 64), "n": (64, 128, 256), "k": (128, 256), "group": (1,), "stages": (2, 3, 4)},
+    2048: {"m": (32, 64, 128), "n": (64, 128, 256), "k": (64, 128), "group": (1,), "stages": (3, 4)},
+    1 << 20: {"m": (64, 128), "n": (64, 128, 256), "k": (64,), "group": (1, 8, 16, 32), "stages": (3, 4)},
+}
+"""By the most tokens that a space is for."""
+Cut = tuple[tuple[int, ...], bool]
+"""BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages, and whether the weights come by bulk copies."""
 
 
-def tiles(tokens: int, gated: bool) -> Iterator[tuple[list[int], bool]]:
-    """Tiles that fit the card, by pointers and by bulk copies."""
-    space = MANY if tokens >= 2048 else DECODING
-    for m, n, k, group, warps, stages in itertools.product(*space.values()):
+def cuts(most: int, gated: bool) -> Iterator[Cut]:
+    """Those that fit the card."""
+    space = SPACES[most]
+    sizes = space["m"], space["n"], space["k"], space["group"], (4, 8), space["stages"]
+    for m, n, k, group, warps, stages in itertools.product(*sizes):
         weights = 2 * n if gated else n
-        fits = (m + weights) * k * 2 * stages <= SHARED and m * weights / (32 * warps) <= REGISTERS
-        if fits and not (gated and n > 128):
-            for described in (False, True):
-                yield [m, n, k, group, warps, stages], described
+        if (m + weights) * k * 2 * stages <= SHARED and m * weights / (32 * warps) <= REGISTERS:
+            yield from (((m, n, k, group, warps, stages), described) for described in (False, True))
 
 
+def space_of(tokens: int) -> int:
+    return min(most for most in SPACES if tokens <= most)
+
+
+@dataclass
 class Bench:
-    """One layer's products at one number of tokens."""
+    """One layer's kernels at one number of tokens, under one law of routing."""
 
-    def __init__(self, tokens: int, law: str, shape: str = "qwen3-30b-a3b") -> None:
+    tokens: int
+    law: str
+    shape: str
+    pack: Path
+    weights: Any = None
+    modules: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
         import torch
 
         from fk_overlay.engines.vllm.experts import EXPERTS
+        from fk_overlay.tuning import shapes
         from fk_overlay.tuning.graph_clock import GraphClock
         from fk_overlay.tuning.layer import Layer
         from fk_overlay.tuning.routing import Routing
-        from fk_overlay.tuning import shapes
 
-        self.torch, self.tokens = torch, tokens
-        self.product = pack("h100-moe-fused", "grouped").grouped
-        self.shape = shapes.get(shape)
+        self.modules = {name: of_pack(self.pack, name) for name in ("grouped", "moe_align", "fused_experts", "tiles")}
         self.clock = GraphClock.here()
-        self.layer = Layer(self.shape, Routing(law), EXPERTS, self.clock)
-        self.w1, self.w2 = self.layer.weights()
-        bench = self.layer.at(tokens)
-        self.bench = bench
-        bench._route(0)
-        self.x, self.ids, self.shares = bench.work, bench.ids, bench.shares
-        pairs, experts = self.ids.numel(), self.shape.experts
-        new = lambda *size: torch.empty(size, device="cuda", dtype=torch.bfloat16)  # noqa: E731
-        self.wide, self.activated = new(pairs, 2 * self.shape.inter), new(pairs, self.shape.inter).normal_()
-        self.products, self.out = new(pairs, self.shape.hidden), new(tokens, self.shape.hidden)
-        self.experts = experts
+        self.experts = shapes.get(self.shape)
+        layer = Layer(self.experts, Routing(self.law), EXPERTS, self.clock, _weights=self.weights)
+        self.w1, self.w2 = self.weights = layer.weights()
+        self.layer = layer.at(self.tokens)
+        self.layer._route(0)
+        rows = self.tokens * self.experts.top_k
 
-    def sorting(self, block: int) -> tuple[Any, Any, Any]:
-        from vllm.model_executor.layers.fused_moe.moe_align_block_size import moe_align_block_size
+        def new(*size: int) -> Any:
+            return torch.randn(size, device="cuda", dtype=torch.bfloat16)
 
-        return moe_align_block_size(self.ids, block, self.experts)
+        self.activated, self.products = new(rows, self.experts.inter), new(rows, self.experts.hidden)
+        self.wide, self.out = new(rows, 2 * self.experts.inter), new(self.tokens, self.experts.hidden)
 
-    def call(self, gated: bool, tile: list[int], described: bool) -> Any:
-        sorting = self.sorting(tile[0])
+    def product(self, gated: bool, cut: Cut) -> Callable[[], Any]:
+        tile, described = cut
+        call = self.modules["grouped"].grouped
+        length = self.modules["moe_align"].length_for(self.layer.ids.numel(), tile[0], self.experts.experts, False)
+        sorting = self.modules["moe_align"].align(self.layer.ids, tile[0], self.experts.experts, length)
         if gated:
-            return lambda: self.product(self.x, self.w1, self.activated, *sorting, None, tile, True, described)
-        return lambda: self.product(self.activated, self.w2, self.products, *sorting, self.shares, tile, False, described)
+            return lambda: call(self.layer.work, self.w1, self.activated, *sorting, None, list(tile), True, described)
+        return lambda: call(
+            self.activated, self.w2, self.products, *sorting, self.layer.shares, list(tile), False, described
+        )
 
-    def seconds(self, call: Any, calls: int) -> float:
+    def seconds(self, call: Callable[[], Any], calls: int) -> float:
         return median(self.clock.times(call, lambda number: None, calls))
 
-    def around(self) -> dict[str, float]:
-        """The engine's own kernels, and those of patches/h100-moe."""
-        import torch
+    def whole(self, first: Cut, second: Cut) -> dict[str, float]:
+        """The layer's seconds, the engine's and the pack's, and how far apart their results are."""
         from vllm import _custom_ops as ops
-
-        moe = {name: pack("h100-moe", name) for name in ("moe_activation", "moe_sum", "moe_align")}
-        config = self.bench.baseline
-        block = config.block_m
-        three = self.products.view(self.tokens, -1, self.shape.hidden)
-        calls = {
-            "engine, whole": lambda: self.bench._run(config.engine()),
-            "engine, sorting": lambda: self.sorting(block),
-            "engine, activation": lambda: torch.ops._C.silu_and_mul(self.activated, self.wide),
-            "engine, sum": lambda: ops.moe_sum(three, self.out),
-            "pack, activation": lambda: moe["moe_activation"].silu_and_mul(self.wide, self.activated),
-            "pack, sum": lambda: moe["moe_sum"].moe_sum(three, self.out, None, None),
-        }
-        if self.ids.numel() <= moe["moe_align"].MOST_PAIRS:
-            length = moe["moe_align"].length_for(self.ids.numel(), block, self.experts, False)
-            calls["pack, sorting"] = lambda: moe["moe_align"].align(self.ids, block, self.experts, length)
-        calls |= {f"engine, {what}": call for what, call in self.engine_products(config.engine()).items()}
-        return {name: self.seconds(call, 30) for name, call in calls.items()}
-
-    def engine_products(self, config: dict[str, int]) -> dict[str, Any]:
-        import triton.language as tl
         from vllm.model_executor.layers.fused_moe import fused_moe
 
-        sorting = self.sorting(config["BLOCK_SIZE_M"])
+        tiles, align = self.modules["tiles"], self.modules["moe_align"]
+        cut = tiles.Tiles(tiles.Product(*first), tiles.Product(*second))
+        self.modules["fused_experts"].tiles_for = lambda *asked: cut
+        kernel = self.modules["fused_experts"].FusedExperts
+        module, held = SimpleNamespace(moe_sum=ops.moe_sum), fused_moe.moe_align_block_size
+        silu, none = SimpleNamespace(value="silu"), (None, None, None)
+        weights = (self.w1, self.w2, self.layer.shares, self.layer.ids, silu, self.experts.experts, *none)
 
-        def product(x: Any, w: Any, out: Any, weigh: bool, top_k: int) -> None:
-            fused_moe.invoke_fused_moe_triton_kernel(
-                x, w, out, None, None, self.shares, *sorting, weigh, top_k, {**config, "SPLIT_K": 1},
-                compute_type=tl.bfloat16, use_fp8_w8a8=False, use_int8_w8a8=False, use_int8_w8a16=False,
-                use_int4_w4a16=False, per_channel_quant=False,
+        def mine() -> None:
+            kernel.apply(module, self.out, self.layer.work, *weights, self.activated, self.products, None, False)
+
+        def sort(ids: Any, block: int, experts: int, *more: Any, **others: Any) -> Any:
+            return align.MoeAlign.forward(ids, block, experts)
+
+        baseline = self.layer.baseline.engine()
+        engine = self.seconds(lambda: self.layer._run(baseline), AGAIN)
+        self.layer._route(0)
+        wanted = self.layer._run(baseline).float().clone()
+        self.layer._route(0)
+        fused_moe.moe_align_block_size = sort
+        try:
+            pack = self.seconds(mine, AGAIN)
+            mine()
+        finally:
+            fused_moe.moe_align_block_size = held
+        apart = float((self.out.float() - wanted).norm() / wanted.norm())
+        return {"engine": engine, "pack": pack, "apart": apart}
+
+    def around(self) -> dict[str, float]:
+        """What the engine's launches take one by one, and the pack's sort."""
+        import torch
+        import triton.language as tl
+        from vllm import _custom_ops as ops
+        from vllm.model_executor.layers.fused_moe import fused_moe
+
+        config = self.layer.baseline.engine()
+        block, ids, experts = config["BLOCK_SIZE_M"], self.layer.ids, self.experts.experts
+        top_k = self.experts.top_k
+        sorting = fused_moe.moe_align_block_size(ids, block, experts)
+        mine = self.modules["moe_align"]
+
+        def product(x: Any, w: Any, out: Any, weigh: bool, times: int) -> Any:
+            return fused_moe.invoke_fused_moe_triton_kernel(
+                x, w, out.view(self.tokens, top_k, -1), None, None, self.layer.shares, *sorting, weigh, times,
+                {**config, "SPLIT_K": 1}, compute_type=tl.bfloat16, use_fp8_w8a8=False, use_int8_w8a8=False,
+                use_int8_w8a16=False, use_int4_w4a16=False, per_channel_quant=False,
             )  # fmt: skip
 
-        top_k = self.shape.top_k
-        three = lambda tensor: tensor.view(self.tokens, top_k, -1)  # noqa: E731
-        return {
-            "first": lambda: product(self.x, self.w1, three(self.wide), False, top_k),
-            "second": lambda: product(self.activated, self.w2, three(self.products), True, 1),
+        calls = {
+            "sort": lambda: fused_moe.moe_align_block_size(ids, block, experts),
+            "first": lambda: product(self.layer.work, self.w1, self.wide, False, top_k),
+            "activation": lambda: torch.ops._C.silu_and_mul(self.activated, self.wide),
+            "second": lambda: product(self.activated, self.w2, self.products, True, 1),
+            "sum": lambda: ops.moe_sum(self.products.view(self.tokens, top_k, -1), self.out),
+            "pack's sort": lambda: mine.align(ids, block, experts, mine.length_for(ids.numel(), block, experts, False)),
         }
+        return {name: self.seconds(call, AGAIN) for name, call in calls.items()}
 
 
-def pack(name: str, module: str) -> Any:
-    package = name.replace("-", "_")
+def of_pack(folder: Path, name: str) -> Any:
+    package = f"pack_{folder.name.replace('-', '_')}"
     if package not in sys.modules:
         sys.modules[package] = types.ModuleType(package)
-        sys.modules[package].__path__ = [str(PACKS / name)]
-    return importlib.import_module(f"{package}.{module}")
+        sys.modules[package].__path__ = [str(folder.resolve())]
+    return importlib.import_module(f"{package}.{name}")
 
 
-_here: dict[int, Bench] = {}
+_benches: dict[int, Bench] = {}
 
 
-def compiled(tokens: int, law: str, gated: bool, tile: list[int], described: bool) -> str:
+def compiled(most: int, gated: bool, cut: Cut, shape: str, pack: Path) -> str:
+    """Why a cut does not run; empty if it does. Runs in a process of its own, whose compilations the disk keeps."""
+    import torch
+
     try:
-        few = 64 if tokens < 2048 else 2048  # the number compiles to nothing
-        if few not in _here:
-            _here[few] = Bench(few, law)
-        bench = _here[few]
-        bench.call(gated, tile, described)()
-        bench.torch.cuda.synchronize()
-    except Exception as error:  # noqa: BLE001
+        tokens = min(most, 2048)  # the number compiles to nothing
+        if tokens not in _benches:
+            _benches[tokens] = Bench(tokens, "uniform", shape, pack)
+        _benches[tokens].product(gated, cut)()
+        torch.cuda.synchronize()
+    except Exception as error:  # noqa: BLE001 - whatever a compiler says is told
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return ""
 
 
+def compile_all(mosts: list[int], shape: str, pack: Path, workers: int, timeout_s: float) -> set[tuple[int, bool, Cut]]:
+    work = [(most, gated, cut) for most in mosts for gated in (True, False) for cut in cuts(most, gated)]
+    until, fit = time.monotonic() + timeout_s, set()
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for each, job in [(each, pool.submit(compiled, *each, shape, pack)) for each in work]:
+            try:
+                if not job.result(max(1.0, until - time.monotonic())):
+                    fit.add(each)
+            except Exception as error:  # noqa: BLE001 - a process that died takes its tile with it
+                print(each, f"{type(error).__name__}: {error}")
+        pool.shutdown(wait=False, cancel_futures=True)
+    print(f"{len(fit)} of {len(work)} tiles compile and run", flush=True)
+    return fit
+
+
+def measured(tokens: int, fit: set[tuple[int, bool, Cut]], given: Any, weights: Any) -> tuple[dict[str, Any], Any]:
+    benches = {}
+    for law in LAWS:
+        benches[law] = Bench(tokens, law, given.shape, given.pack, weights)
+        weights = benches[law].weights
+    row: dict[str, Any] = {}
+    found: dict[bool, list[tuple[float, Cut]]] = {}
+    for gated in (True, False):
+        known = [cut for most, of, cut in fit if most == space_of(tokens) and of == gated]
+        screened = sorted(
+            (benches["skewed"].seconds(benches["skewed"].product(gated, cut), SCREEN), cut) for cut in known
+        )
+        kept: list[Cut] = []
+        for rows in {cut[0][0] for cut in known}:
+            kept += [cut for _, cut in screened if cut[0][0] == rows][: BEST // 2]
+        again = [(sum(each.seconds(each.product(gated, cut), AGAIN) for each in benches.values()), cut) for cut in kept]
+        found[gated] = sorted(again)
+        row["first" if gated else "second"] = [[seconds, *cut] for seconds, cut in sorted(again)]
+    pairs = [
+        (one + other, first, second)
+        for (one, first), (other, second) in itertools.product(found[True], found[False])
+        if first[0][0] == second[0][0]
+    ]
+    _, first, second = min(pairs)
+    row["chosen"] = {"first": first, "second": second}
+    row["whole"] = {law: bench.whole(first, second) for law, bench in benches.items()}
+    row["around"] = {law: bench.around() for law, bench in benches.items()}
+    return row, weights
+
+
+def said(cut: Cut) -> dict[str, Any]:
+    return {"tile": list(cut[0]), "described": cut[1]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[256, 8192, 16384])
-    parser.add_argument("--law", default="uniform")
-    parser.add_argument("--workers", type=int, default=13)
-    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--shape", default="qwen3-30b-a3b")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[16384, 256, 8192, 2048, 128, 1024, 64, 4096, 512])
+    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--seconds", type=float, default=300, help="no further number of tokens is begun after them")
     given = parser.parse_args()
     until = time.monotonic() + given.seconds
-    found: dict[str, Any] = {}
-    with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
-        kinds = {tokens >= 2048: tokens for tokens in given.tokens}
-        work = [(tokens, gated, *each) for tokens in kinds.values() for gated in (True, False) for each in tiles(tokens, gated)]
-        print(len(work), "tiles to compile", flush=True)
-        began = time.monotonic()
-        jobs = [pool.submit(compiled, tokens, given.law, gated, tile, described) for tokens, gated, tile, described in work]
-        fit = set()
-        for (tokens, gated, tile, described), job in zip(work, jobs, strict=True):
-            try:
-                said = job.result(timeout=max(1.0, until - time.monotonic()))
-            except Exception as error:  # noqa: BLE001
-                said = f"{type(error).__name__}"
-            if not said:
-                fit.add((tokens >= 2048, gated, tuple(tile), described))
-            else:
-                found.setdefault("failed", []).append([gated, tile, described, said])
-        print(f"compiled {len(fit)} in {time.monotonic() - began:.0f} s", flush=True)
-        pool.shutdown(wait=False, cancel_futures=True)
+    mosts = sorted({space_of(tokens) for tokens in given.tokens})
+    fit = compile_all(mosts, given.shape, given.pack, given.workers, given.seconds / 2)
+    rows: dict[int, Any] = {}
+    weights = None
     for tokens in given.tokens:
-        bench = Bench(tokens, given.law)
-        row: dict[str, Any] = {"around": bench.around()}
-        print(tokens, {name: f"{seconds * 1e6:.1f}" for name, seconds in row["around"].items()}, flush=True)
-        for gated in (True, False):
-            timed = []
-            for tile, described in tiles(tokens, gated):
-                if (tokens >= 2048, gated, tuple(tile), described) in fit:
-                    timed.append((bench.seconds(bench.call(gated, tile, described), 5), tile, described))
-            best = sorted(timed)[:10]
-            again = sorted((bench.seconds(bench.call(gated, tile, described), 30), tile, described) for _, tile, described in best)
-            row["first" if gated else "second"] = {"all": sorted(timed), "best": again}
-            flops = 2 * bench.ids.numel() * bench.shape.hidden * bench.shape.inter * (2 if gated else 1)
-            for seconds, tile, described in again[:5]:
-                print(f"  {'first' if gated else 'second'} {seconds * 1e6:8.1f} us {flops / seconds / 1e12:6.0f} TFLOP/s {tile} {described}", flush=True)
-        found[str(tokens)] = row
-        given.json.write_text(json.dumps(found))
+        if time.monotonic() > until:
+            break
+        row, weights = measured(tokens, fit, given, weights)
+        rows[tokens] = row
+        for law, whole in row["whole"].items():
+            ratio = whole["engine"] / whole["pack"]
+            times = {name: round(seconds * 1e6, 1) for name, seconds in row["around"][law].items()}
+            print(
+                f"{tokens:6} {law:8} engine {whole['engine'] * 1e6:7.1f} us, pack {whole['pack'] * 1e6:7.1f} us,",
+                end=" ",
+            )
+            print(f"{ratio:.3f}x, {whole['apart']:.1e} apart; {times} {row['chosen']}", flush=True)
+        given.json.write_text(json.dumps(rows))
+        write(given, rows)
+
+
+def write(given: Any, rows: dict[int, Any]) -> None:
+    """The pack's table: where the pack is not faster, and below what was measured, the engine's own kernels run."""
+    from fk_overlay.tuning import shapes
+
+    shape = shapes.get(given.shape)
+    key = f"{shape.experts} experts, hidden {shape.hidden}, inner {shape.inter}, top {shape.top_k}"
+    table: dict[str, Any] = {"1": None}
+    for tokens in sorted(rows):
+        whole, chosen = rows[tokens]["whole"].values(), rows[tokens]["chosen"]
+        won = all(each["engine"] >= LEAST * each["pack"] for each in whole)
+        table[str(tokens)] = {name: said(chosen[name]) for name in ("first", "second")} if won else None
+    path = given.pack / "tiles.json"
+    held = json.loads(path.read_text())
+    lines = ",\n".join(f'    "{tokens}": {json.dumps(cut)}' for tokens, cut in table.items())
+    held.pop(key, None)
+    others = [f"  {json.dumps(name)}: {json.dumps(one)}" for name, one in held.items()]
+    path.write_text("{\n" + ",\n".join([*others, f'  "{key}": {{\n{lines}\n  }}']) + "\n}\n")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ class Design:
         minimum_effect: d, the smallest effect that counts, as a share.
         start_s, call_s: how long opening an arm and one call may take before it counts as hung. A first call may
             compile, and has as long as opening.
-        recheck_s: seconds that the oracle may take for a case, about; it sees a random share of the results if all take
-            longer, never less than ``recheck_least`` of them.
+        recheck_s: seconds that holding results against the oracle may take for a case, about; a random share is held
+            against it if all would take longer, never less than ``recheck_least`` of them.
         memory_bytes: what a CPU process may take beyond what it had when the candidate came.
         suspicious: a speedup from which a reason is asked for.
     """
@@ -34,7 +34,7 @@ class Design:
     minimum_effect: float = 0.01
     start_s: float = 180.0
     call_s: float = 20.0
-    recheck_s: float = 5.0
+    recheck_s: float = 2.0
     recheck_least: float = 0.1
     memory_bytes: int = 16 << 30
     suspicious: float = 10.0

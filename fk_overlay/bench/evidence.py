@@ -211,7 +211,7 @@ def _kind(frozen: Frozen) -> str:
 def _named(outputs: Sequence[Tensor]) -> str:
     digest = hashlib.sha256()
     for each in outputs:
-        digest.update(_bytes(each.cpu().contiguous())[:LOOKED_AT].numpy())
+        digest.update(_bytes(each.contiguous())[:LOOKED_AT].cpu().numpy())
     return digest.hexdigest()
 
 

@@ -1,8 +1,8 @@
 """Many cases: every verdict is on disk before the next case begins, and an interrupted bench goes on where it stopped.
 
 ``records.jsonl`` (see :mod:`fk_overlay.lineage.record`) begins with a line of kind ``bench``: engine, release, pack,
-digest, design and machine. Each case adds one of kind ``case``: a :class:`fk_overlay.bench.verdict.CaseVerdict`, and how
-long judging it took.
+digest, design and machine. Each case adds one of kind ``case``: a :class:`fk_overlay.bench.verdict.CaseVerdict`, and
+the seconds that judging it took.
 """
 
 from __future__ import annotations

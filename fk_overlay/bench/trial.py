@@ -33,8 +33,8 @@ ROOM = 1 << 20
 COLD_S = 0.1
 """An oracle's first call that took less says little about the next ones."""
 MOST_BYTES, FEWEST = 1 << 30, 3
-"""Results of a round are kept until it is over, and all travel: calls that return much are made less often, but at least
-so often."""
+"""Results of a round are kept until it is over, and all travel: calls that return much are made less often, but at
+least so often."""
 MOST_WEIGHTS = 16 << 30
 """Bytes. A layer of the largest dense models has 7 GB in float64; a whole model has many layers."""
 
@@ -62,6 +62,7 @@ class Trial:
     _snapshot: int = 0
     _last: Ticket | None = None
     _past: int = 0
+    _spent_s: float = 0.0
     _varied: Ran = field(default_factory=Ran)
     _random: random.Random = field(default_factory=random.SystemRandom)
 
@@ -295,10 +296,18 @@ class Trial:
         """Hold results against the oracle: all if there is time, else a random share. Which ones is drawn now, when
         nobody can change them any more."""
         assert self.evidence is not None
-        share = max(self.design.recheck_least, self.design.recheck_s / (self.calls * self.facts["oracle_s"]))
         for ticket, pair in pairs:
+            share = max(self.design.recheck_least, self.design.recheck_s / (self.calls * self._check_s))
             if ticket.rows or self._random.random() < share:
+                began = time.perf_counter()
                 self.evidence.check(ticket, pair)
+                self._spent_s += time.perf_counter() - began
+
+    @property
+    def _check_s(self) -> float:
+        """Seconds of one check, of those so far; what the oracle alone takes, before the first."""
+        checked = self.evidence.checked if self.evidence is not None else 0
+        return self._spent_s / checked if checked else float(self.facts["oracle_s"])
 
 
 def _warm_s(expected: Expected) -> float:
@@ -309,5 +318,6 @@ def _warm_s(expected: Expected) -> float:
 
 def _call_s(expected: Expected) -> float:
     began = time.perf_counter()
-    expected.of(Ticket(1))
+    for result in expected.of(Ticket(1)).results:
+        result.sum().item()  # a GPU's work is done when something of it is here
     return time.perf_counter() - began

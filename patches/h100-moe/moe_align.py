@@ -1,7 +1,10 @@
-"""Sorts token-expert pairs by expert in one launch, for a decode step's number of pairs.
+"""Sorts token-expert pairs by expert: in one launch for a decode step's number of pairs, in three for a prefill's.
 
-One program an expert. Each counts all pairs for itself, which are few and lie in the L2 cache, so that it knows where
-its own share begins without a word from the others; then it writes its share. Pairs of one expert stay in order.
+One launch: one program an expert. Each counts all pairs for itself, which are few and lie in the L2 cache, so that it
+knows where its own share begins without a word from the others; then it writes its share.
+
+Three: pairs are counted in pieces; one program finds where every piece's share of every expert begins; then one program
+an expert and piece writes its share. Pairs of one expert stay in order.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from torch import Tensor
 
 from .where import LIBRARY, device, on_device
 
-MOST_PAIRS = 4096
-"""Beyond this, every program's own count of all pairs costs more than a second launch."""
+FEW_PAIRS = 4096
+"""Beyond this, every program's own count of all pairs costs more than two more launches. Also the pairs of a piece."""
+MOST_PAIRS = 1 << 18
 MOST_EXPERTS = 512
 FEWEST_PLACES = 256
 """At least one for each thread of a program, so that no pair is held, and counted, twice."""
@@ -52,10 +56,63 @@ def _align(
         tl.store(used, tl.sum(padded))
 
 
+@triton.jit
+def _count(ids, counts, pairs, num_experts, PIECE: tl.constexpr, BINS: tl.constexpr):
+    piece = tl.program_id(0)
+    pair = piece * PIECE + tl.arange(0, PIECE)
+    owner = tl.load(ids + pair, mask=pair < pairs, other=-1).to(tl.int32)
+    owner = tl.where((owner >= 0) & (owner < num_experts), owner, BINS - 1)
+    tl.store(counts + piece * BINS + tl.arange(0, BINS), tl.histogram(owner, BINS))
+
+
+@triton.jit
+def _begin(
+    counts, begins, totals, starts, used, pieces, num_experts,
+    PIECES: tl.constexpr, BINS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    piece, bin = tl.arange(0, PIECES)[:, None], tl.arange(0, BINS)
+    place = piece * BINS + bin[None, :]
+    held = tl.load(counts + place, mask=(piece < pieces) & (bin < num_experts)[None, :], other=0)
+    total = tl.sum(held, axis=0)
+    padded = (total + BLOCK - 1) // BLOCK * BLOCK
+    start = tl.cumsum(padded, axis=0) - padded
+    tl.store(begins + place, start[None, :] + tl.cumsum(held, axis=0) - held, mask=piece < pieces)
+    tl.store(totals + bin, total)
+    tl.store(starts + bin, start)
+    tl.store(used, tl.sum(padded))
+
+
+@triton.jit
+def _place(
+    ids, begins, totals, starts, sorted_ids, experts, pairs,
+    PIECE: tl.constexpr, BINS: tl.constexpr, BLOCK: tl.constexpr, PAD: tl.constexpr, BLOCKS: tl.constexpr,
+):  # fmt: skip
+    expert, piece = tl.program_id(0), tl.program_id(1)
+    pair = piece * PIECE + tl.arange(0, PIECE)
+    owner = tl.load(ids + pair, mask=pair < pairs, other=-1).to(tl.int32)
+    mine = (owner == expert).to(tl.int32)
+    place = tl.load(begins + piece * BINS + expert) + tl.cumsum(mine, axis=0) - 1
+    tl.store(sorted_ids + place, pair, mask=mine != 0)
+    if piece == 0:
+        first, count = tl.load(starts + expert), tl.load(totals + expert)
+        blocks = (count + BLOCK - 1) // BLOCK
+        empty = tl.arange(0, PAD)
+        behind = (empty < BLOCK) & (count + empty < blocks * BLOCK)
+        tl.store(sorted_ids + first + count + empty, tl.zeros((PAD,), tl.int32) + pairs, mask=behind)
+        for done in range(0, blocks, BLOCKS):
+            block = done + tl.arange(0, BLOCKS)
+            tl.store(experts + first // BLOCK + block, tl.zeros((BLOCKS,), tl.int32) + expert, mask=block < blocks)
+
+
 def align(ids: Tensor, block_size: int, num_experts: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
     """ids: [tokens, top_k] -> pairs by expert [length], the expert of every block, how many pairs with padding [1]."""
+    found = _empty(ids, block_size, length)
+    (_in_one if ids.numel() <= FEW_PAIRS else _in_three)(ids, block_size, num_experts, *found)
+    return found
+
+
+def _in_one(ids: Tensor, block_size: int, num_experts: int, sorted_ids: Tensor, experts: Tensor, used: Tensor) -> None:
     pairs = ids.numel()
-    sorted_ids, experts, used = _empty(ids, block_size, length)
     sizes = {
         "PAIRS": triton.next_power_of_2(max(pairs, FEWEST_PLACES)),
         "BINS": triton.next_power_of_2(num_experts + 1),
@@ -66,7 +123,24 @@ def align(ids: Tensor, block_size: int, num_experts: int, length: int) -> tuple[
     _align[(num_experts,)](
         ids, sorted_ids, experts, used, pairs, num_experts, BLOCK=block_size, **sizes, num_warps=warps
     )
-    return sorted_ids, experts, used
+
+
+def _in_three(
+    ids: Tensor, block_size: int, num_experts: int, sorted_ids: Tensor, experts: Tensor, used: Tensor
+) -> None:
+    pairs, bins = ids.numel(), triton.next_power_of_2(num_experts + 1)
+    pieces = triton.cdiv(pairs, FEW_PAIRS)
+    counts, begins = (used.new_empty(pieces, bins) for _ in range(2))
+    totals, starts = used.new_empty(bins), used.new_empty(bins)
+    _count[(pieces,)](ids, counts, pairs, num_experts, PIECE=FEW_PAIRS, BINS=bins, num_warps=8)
+    _begin[(1,)](
+        counts, begins, totals, starts, used, pieces, num_experts,
+        PIECES=triton.next_power_of_2(pieces), BINS=bins, BLOCK=block_size, num_warps=16,
+    )  # fmt: skip
+    _place[(num_experts, pieces)](
+        ids, begins, totals, starts, sorted_ids, experts, pairs,
+        PIECE=FEW_PAIRS, BINS=bins, BLOCK=block_size, PAD=triton.next_power_of_2(block_size), BLOCKS=128, num_warps=8,
+    )  # fmt: skip
 
 
 def _empty(ids: Tensor, block_size: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,7 +165,7 @@ torch.library.register_fake(
 
 
 class MoeAlign:
-    """Of vLLM. Expert parallelism, large batches and the order of return stay with the engine."""
+    """Of vLLM. Expert parallelism and the order of return stay with the engine."""
 
     @staticmethod
     def supports(
@@ -124,5 +198,7 @@ class MoeAlign:
 
 def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """opcheck compares two runs, so none may leave anything unwritten: here every place is."""
-    ids = torch.arange(4, device=device(), dtype=torch.int32).repeat(8).view(16, 2)
-    yield torch.ops.fk_h100_moe.align.default, (ids, 8, 4, 32)
+    ids = torch.arange(4, device=device(), dtype=torch.int32)
+    for times in (8, 2048):
+        pairs = ids.repeat(times).view(-1, 2)
+        yield torch.ops.fk_h100_moe.align.default, (pairs, 8, 4, pairs.numel())

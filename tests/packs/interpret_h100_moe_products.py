@@ -1,7 +1,7 @@
-"""Run by test_h100_moe_fused in a process with TRITON_INTERPRET=1: prints one line for each thing that was checked.
+"""Run by test_h100_moe_products in a process with TRITON_INTERPRET=1: prints one line for each thing that was checked.
 
-With the name of a pack that sorts, the whole layer is run through the installed vLLM's functions, sorting by that pack:
-vLLM's own sorting has no code for a CPU.
+With "whole", the layer is run through the installed vLLM's functions, sorted by the pack: vLLM's own sort has no code
+for a CPU.
 """
 
 import importlib
@@ -32,8 +32,8 @@ TILES = ([16, 16, 32, 1, 4, 3], [32, 64, 64, 8, 8, 2])
 
 
 def main() -> None:
-    fused = package(Path(sys.argv[1]))
-    grouped = importlib.import_module(f"{fused}.grouped")
+    package(Path(sys.argv[1]))
+    grouped = importlib.import_module("h100_moe.grouped")
     for operator, arguments in grouped.opcheck_cases():
         print("opcheck", *set(torch.library.opcheck(operator, arguments).values()))
     for dtype, tiles in itertools.product((torch.bfloat16, torch.float16), TILES):
@@ -44,16 +44,14 @@ def main() -> None:
                 print("gate_up described", dtype, gate_up_right(grouped.grouped, case, tiles, True))
             if grouped.describable(case[1], case[1].shape[1], tiles):
                 print("down described", dtype, down_right(grouped.grouped, case, tiles, True))
-    if len(sys.argv) > 2:
-        whole(importlib.import_module(f"{fused}.fused_experts"), package(Path(sys.argv[2])))
+    if sys.argv[2:] == ["whole"]:
+        whole(importlib.import_module("h100_moe.fused_experts"), importlib.import_module("h100_moe.tiles"))
 
 
-def package(folder: Path) -> str:
-    name = folder.name.replace("-", "_")
-    module = types.ModuleType(name)
+def package(folder: Path) -> None:
+    module = types.ModuleType("h100_moe")
     module.__path__ = [str(folder)]
-    sys.modules[name] = module
-    return name
+    sys.modules["h100_moe"] = module
 
 
 # ---------------------------------------------------------------- the first product
@@ -115,22 +113,22 @@ def near(out: Tensor, wanted: Tensor) -> bool:
 # ---------------------------------------------------------------- the whole layer
 
 
-def whole(fused: Any, sorting: str) -> None:
-    """The layer as it is for few tokens, then as it is for many."""
+def whole(fused: Any, tiles: Any) -> None:
+    """The layer with weights by pointers, then by bulk copies where the tiles divide them, then where nothing was
+    measured."""
     import triton.backends
 
     # The CPU build of vLLM takes Triton for unusable; this gives it one, in this process only.
     triton.backends.backends["cpu"] = SimpleNamespace(driver=SimpleNamespace(is_active=lambda: True), compiler=None)
     from vllm.model_executor.layers.fused_moe import fused_moe
 
-    pack = importlib.import_module(f"{sorting}.moe_align")
+    sort = importlib.import_module("h100_moe.moe_align")
 
     def by_the_pack(ids: Tensor, block: int, experts: int, *more: Any, **others: Any) -> tuple[Tensor, ...]:
-        return tuple(pack.align(ids, block, experts, pack.length_for(ids.numel(), block, experts, True)))
+        return tuple(sort.align(ids, block, experts, sort.length_for(ids.numel(), block, experts, True)))
 
     fused_moe.moe_align_block_size = by_the_pack
-    oracle, kernel = load_oracle(TASK), fused.FusedExperts
-    described, able = fused.ROWS, fused.describable
+    oracle, kernel, able = load_oracle(TASK), fused.FusedExperts, fused.describable
     asked: list[bool] = []
 
     def noted(*weights: Any) -> bool:
@@ -138,8 +136,13 @@ def whole(fused: Any, sorting: str) -> None:
         return asked[-1]
 
     fused.describable = noted
-    for dtype, fused.ROWS in (("float16", described), ("float32", described), ("float16", 0)):
-        name = dtype if fused.ROWS else f"{dtype} described"
+    for name, dtype, cut in (
+        ("float16", "float16", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), False) for _ in range(2)))),
+        ("float16 described", "float16", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), True) for _ in range(2)))),
+        ("float32", "float32", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), False) for _ in range(2)))),
+        ("unmeasured", "float16", None),
+    ):
+        fused.tiles_for = lambda *asked, cut=cut: cut
         for case in (*oracle.samples(5, getattr(torch, dtype)), *served(Draw(7, getattr(torch, dtype)))):
             case = Case(layer(), case.args, case.kwargs)
             if not kernel.supports(case.module, *case.args, **case.kwargs):
@@ -148,12 +151,10 @@ def whole(fused: Any, sorting: str) -> None:
             wanted = oracle.canonical(case, results_of(oracle, precise(named(oracle, case))))
             kernel.apply(case.module, *case.args, **case.kwargs)
             found = oracle.canonical(case, (case.args[0],))
-            print(
-                "whole",
-                name,
-                *(agree(*pair, TASK.tolerance[dtype]).agrees for pair in zip(found, wanted, strict=True)),
-            )
+            agreed = (agree(*pair, TASK.tolerance[dtype]).agrees for pair in zip(found, wanted, strict=True))
+            print("whole", name, *agreed)
     print("whole described", sum(asked))
+    fused.tiles_for = lambda *asked: True
     for changed in ({"w1_bias": 1}, {"_lora_context": 1}, {"activation_config": SimpleNamespace(clamp_limit=7.0)}):
         print("whole", *changed, kernel.supports(SimpleNamespace(**{**vars(layer()), **changed}), *case.args))
 

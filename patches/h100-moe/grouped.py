@@ -10,8 +10,7 @@ leaves registers and instructions to the products.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,10 +19,8 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-LIBRARY = torch.library.Library("fk_h100_moe_fused", "DEF")
-NARROWEST = 16
-"""Columns of a tile, the least that a matrix instruction takes."""
+from .where import INTERPRETED, LIBRARY, device
+
 ALIGNED = 16
 """Bytes that a row of a described tensor must be a multiple of."""
 
@@ -32,7 +29,8 @@ ALIGNED = 16
 def _grouped(
     x, w, out, sorted_pairs, experts, used, scale, n, k, length, pairs, x_row, w_expert, w_row, out_row,
     TOP_K: tl.constexpr, SORTED: tl.constexpr, GATED: tl.constexpr, SCALED: tl.constexpr, DESCRIBED: tl.constexpr,
-    EVEN: tl.constexpr, WIDE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
+    EVEN: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
 ):  # fmt: skip
     program = tl.program_id(0)
     columns = tl.cdiv(n, BLOCK_N)
@@ -65,10 +63,7 @@ def _grouped(
     up = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for begin in range(0, k, BLOCK_K):
         inside = depth < k - begin
-        if EVEN:
-            token = tl.load(tokens)
-        else:
-            token = tl.load(tokens, mask=inside[None, :], other=0.0)
+        token = tl.load(tokens) if EVEN else tl.load(tokens, mask=inside[None, :], other=0.0)
         tokens += BLOCK_K
         if DESCRIBED:
             left = w.load([top, begin]).T
@@ -156,15 +151,7 @@ def length_for(tokens: int, pairs: int, block_m: int, sorted_pairs: Tensor | Non
     return min(len(sorted_pairs), most) if tokens < block_m else len(sorted_pairs)
 
 
-def tiles_of(config: Mapping[str, int], *, gated: bool) -> list[int]:
-    """From the engine's configuration of this product; halved in width where two tiles of weights take turns, so that
-    the pipeline needs the same shared memory and the results the same registers."""
-    width = max(NARROWEST, config["BLOCK_SIZE_N"] // 2) if gated else config["BLOCK_SIZE_N"]
-    tile = [config["BLOCK_SIZE_M"], width, config["BLOCK_SIZE_K"], config["GROUP_SIZE_M"]]
-    return [*tile, config.get("num_warps", 4), config.get("num_stages", 3)]
-
-
-def describable(w: Tensor, n: int, tiles: list[int]) -> bool:
+def describable(w: Tensor, n: int, tiles: Sequence[int]) -> bool:
     """Whether tiles of ``n`` columns of these weights can come by bulk copies: none may reach into what follows."""
     return n % tiles[1] == 0 and w.is_contiguous() and w.shape[2] * w.itemsize % ALIGNED == 0
 
@@ -174,17 +161,16 @@ LIBRARY.define(
     "int[] tiles, bool gated, bool described) -> ()"
 )
 LIBRARY.impl("grouped", grouped, "CompositeExplicitAutograd")
-torch.library.register_fake("fk_h100_moe_fused::grouped", lambda *arguments: None, lib=LIBRARY)
+torch.library.register_fake("fk_h100_moe::grouped", lambda *arguments: None, lib=LIBRARY)
 
 
 def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    x = torch.randn(3, 40, device=device, dtype=torch.bfloat16)
-    w1 = torch.randn(2, 64, 40, device=device, dtype=torch.bfloat16)
-    pairs = torch.tensor([0, 2, *[3] * 14, 1, *[3] * 15], device=device, dtype=torch.int32)
+    x = torch.randn(3, 40, device=device(), dtype=torch.bfloat16)
+    w1 = torch.randn(2, 64, 40, device=device(), dtype=torch.bfloat16)
+    pairs = torch.tensor([0, 2, *[3] * 14, 1, *[3] * 15], device=device(), dtype=torch.int32)
     experts, used = pairs.new_tensor([0, 1]), pairs.new_tensor([32])
     tiles, scale = [16, 16, 32, 1, 4, 2], x.new_ones(3, dtype=torch.float32)
-    operator = torch.ops.fk_h100_moe_fused.grouped.default
+    operator = torch.ops.fk_h100_moe.grouped.default
     for described in (False, True):
         yield operator, (x, w1, x.new_empty(3, 32), pairs, experts, used, None, tiles, True, described)
         yield operator, (x, w1, x.new_empty(3, 64), pairs, experts, used, scale, tiles, False, described)
@@ -198,14 +184,12 @@ def compile_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     w1, w2 = (torch.empty(2, *shape, dtype=torch.bfloat16) for shape in ((2 * inner, hidden), (hidden, inner)))
     ids = torch.zeros(256, dtype=torch.int32)
     scale = torch.empty(32 * top_k)
-    for config in (
-        {"BLOCK_SIZE_M": 16, "BLOCK_SIZE_N": 64, "BLOCK_SIZE_K": 128, "GROUP_SIZE_M": 1, "num_stages": 4},
-        {"BLOCK_SIZE_M": 128, "BLOCK_SIZE_N": 128, "BLOCK_SIZE_K": 64, "GROUP_SIZE_M": 8, "num_warps": 8},
-        {"BLOCK_SIZE_M": 128, "BLOCK_SIZE_N": 256, "BLOCK_SIZE_K": 64, "GROUP_SIZE_M": 8, "num_warps": 8},
+    operator, sorting = torch.ops.fk_h100_moe.grouped.default, (ids, ids, ids)
+    for first, second in (
+        ([32, 128, 128, 1, 4, 3], [32, 128, 128, 1, 4, 3]),
+        ([128, 128, 64, 16, 8, 4], [128, 256, 64, 16, 8, 4]),
     ):
         for described in (False, True):
             x, activated = (torch.empty(rows, k, dtype=torch.bfloat16) for rows, k in ((32, hidden), (256, inner)))
-            first, second = tiles_of(config, gated=True), tiles_of(config, gated=False)
-            operator, sorting = torch.ops.fk_h100_moe_fused.grouped.default, (ids, ids, ids)
             yield operator, (x, w1, activated, *sorting, None, first, True, described)
             yield operator, (activated, w2, x.new_empty(256, hidden), *sorting, scale, second, False, described)

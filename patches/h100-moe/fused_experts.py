@@ -1,0 +1,100 @@
+"""vLLM's fused experts with one kernel less: the first product activates what it writes, and both take their tiles from
+what was measured on this card. The sum is the engine's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .grouped import compile_cases, describable, opcheck_cases
+from .tiles import tiles_for
+from .where import on_device
+
+__all__ = ["FusedExperts", "compile_cases", "opcheck_cases"]
+DTYPES = (torch.bfloat16, torch.float16)
+
+
+class FusedExperts:
+    """Of vLLM's TritonExperts. Shapes and numbers of tokens that were not measured, or at which the engine's own
+    kernels are as fast, quantised experts, LoRA, biases, clamped and other activations, and expert parallelism stay
+    with the engine."""
+
+    @staticmethod
+    def supports(
+        module: Any,
+        output: Tensor,
+        hidden_states: Tensor,
+        w1: Tensor,
+        w2: Tensor,
+        topk_weights: Tensor,
+        topk_ids: Tensor,
+        activation: Any,
+        global_num_experts: int,
+        expert_map: Tensor | None,
+        a1q_scale: Tensor | None,
+        a2_scale: Tensor | None,
+        *scratch: Any,
+        **more: Any,
+    ) -> bool:
+        tensors = (hidden_states, w1, w2)
+        kind = hidden_states.dtype in DTYPES and len({tensor.dtype for tensor in tensors}) == 1
+        layout = w1.shape[1] == 2 * w2.shape[2] and all(tensor.stride(-1) == 1 for tensor in tensors)
+        plain = activation.value == "silu" and a1q_scale is None and a2_scale is None and expert_map is None
+        usual = on_device(*tensors) and kind and layout and plain and unquantised(module, hidden_states.dtype)
+        return usual and tiles_for(*w2.shape, topk_ids.shape[1], len(hidden_states)) is not None
+
+    def apply(
+        self: Any,
+        output: Tensor,
+        hidden_states: Tensor,
+        w1: Tensor,
+        w2: Tensor,
+        topk_weights: Tensor,
+        topk_ids: Tensor,
+        activation: Any,
+        global_num_experts: int,
+        expert_map: Tensor | None,
+        a1q_scale: Tensor | None,
+        a2_scale: Tensor | None,
+        workspace13: Tensor,
+        workspace2: Tensor,
+        expert_tokens_meta: Any,
+        apply_router_weight_on_input: bool,
+    ) -> None:
+        from vllm.model_executor.layers.fused_moe import fused_moe
+
+        tokens, top_k = topk_ids.shape
+        experts, hidden, inner = w2.shape
+        tiles = tiles_for(experts, hidden, inner, top_k, tokens)
+        assert tiles is not None, "supports() knows"
+        rows = {"BLOCK_SIZE_M": tiles.first.tile[0]}
+        sorting = fused_moe._prepare_expert_assignment(topk_ids, rows, tokens, top_k, experts, None)
+        activated = part(workspace13, tokens * top_k, inner)
+        products = part(workspace2, tokens, top_k, hidden)
+        product = torch.ops.fk_h100_moe.grouped
+        for x, w, out, scale, gated, cut in (
+            (hidden_states, w1, activated, None, True, tiles.first),
+            (activated, w2, products.view(-1, hidden), topk_weights, False, tiles.second),
+        ):
+            weigh = scale if not apply_router_weight_on_input else None
+            described = cut.described and describable(w, out.shape[1], cut.tile)
+            product(x, w, out, *sorting, weigh, list(cut.tile), gated, described)
+        self.moe_sum(products, output)
+
+
+def unquantised(module: Any, dtype: torch.dtype) -> bool:
+    """Whether the layer has plain weights: no scales, no adapters, no bias, no clamp. The clamp is kept with the
+    activation since 0.30, with the quantisation before that."""
+    quantisation = module.quant_config
+    held = getattr(module, "activation_config", None)
+    limit = held.clamp_limit if held is not None else quantisation.gemm1_clamp_limit
+    plain = quantisation.config_name(dtype) is None and quantisation.quant_dtype is None
+    return plain and limit is None and module.w1_bias is None and module._lora_context is None
+
+
+def part(workspace: Tensor, *shape: int) -> Tensor:
+    """The beginning of a workspace, in another shape."""
+    size = torch.Size(shape).numel()
+    return workspace.flatten()[:size].view(shape)

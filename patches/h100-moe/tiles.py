@@ -1,0 +1,55 @@
+"""Which tiles the two products take for a layer's shape and a number of tokens, as measured on the card.
+
+``tiles.json`` is written by ``benchmarks/h100/moe_tiles.py`` and says for every shape, by tokens of a step, the tiles
+of both products, or ``null`` where the engine's own kernels are as fast.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """How one grouped product is cut.
+
+    Attributes:
+        tile: BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages.
+        described: whether the weights come by bulk copies.
+    """
+
+    tile: tuple[int, int, int, int, int, int]
+    described: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Of both products. They share BLOCK_M, for which the pairs are sorted."""
+
+    first: Product
+    second: Product
+
+
+def tiles_for(experts: int, hidden: int, inner: int, top_k: int, tokens: int) -> Tiles | None:
+    """Of the measured number of tokens that is nearest, as the engine chooses among its own; None where the engine's
+    own kernels are to run."""
+    measured = MEASURED.get(f"{experts} experts, hidden {hidden}, inner {inner}, top {top_k}", {})
+    return measured[min(measured, key=lambda count: abs(count - tokens))] if measured else None
+
+
+def _read(path: Path) -> dict[str, dict[int, Tiles | None]]:
+    return {
+        shape: {int(tokens): _tiles(said) if said else None for tokens, said in rows.items()}
+        for shape, rows in json.loads(path.read_text()).items()
+    }
+
+
+def _tiles(said: dict[str, Any]) -> Tiles:
+    first, second = (Product(tuple(said[name]["tile"]), said[name]["described"]) for name in ("first", "second"))
+    return Tiles(first, second)
+
+
+MEASURED = _read(Path(__file__).with_name("tiles.json"))
