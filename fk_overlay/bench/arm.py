@@ -3,6 +3,7 @@ it has died."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import signal
 from collections.abc import Mapping
@@ -171,6 +172,12 @@ class ArmProcess:
             self.process.popen.send_signal(signal.SIGKILL)
         self.stop()
         return ArmFailed(str(error), state=error.state, guard=error.guard, log=self.process.tail())
+
+    def dismiss(self) -> None:
+        """Let it end, without waiting for it."""
+        if self.process.popen.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.popen.stdin.close()
 
     def stop(self) -> None:
         self.process.stop()

@@ -34,7 +34,7 @@ class Design:
     minimum_effect: float = 0.01
     start_s: float = 180.0
     call_s: float = 20.0
-    recheck_s: float = 2.0
+    recheck_s: float = 1.0
     recheck_least: float = 0.1
     memory_bytes: int = 16 << 30
     suspicious: float = 10.0

@@ -6,7 +6,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -37,6 +37,23 @@ MOST_BYTES, FEWEST = 1 << 30, 3
 least so often."""
 MOST_WEIGHTS = 16 << 30
 """Bytes. A layer of the largest dense models has 7 GB in float64; a whole model has many layers."""
+
+
+Answers = Mapping[str, Mapping[str, Any]]
+"""What each arm said to one question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A pair of processes that is ready to be called.
+
+    Attributes:
+        before: what they said before the candidate was there; placed: and once it was.
+    """
+
+    arms: Mapping[str, ArmProcess]
+    before: Answers
+    placed: Answers
 
 
 @dataclass(slots=True)
@@ -160,20 +177,38 @@ class Trial:
         """
         self.evidence = Evidence(self._kept[0], self.task.tolerance[self.dtype])
         done = 0
-        for number in range(self.sittings):
-            rounds = (self.design.rounds - done) // (self.sittings - number)
-            done += rounds
-            if not self.evidence.hopeless:
-                self._snapshot, self._last = number % len(self._kept), None
-                expected = self._kept[self._snapshot]
-                self.evidence.turn_to(expected)
-                with ExitStack() as stack:
-                    self._sitting(stack, rounds, expected, self.evidence)
+        with ExitStack() as stack:
+            pairs = self._opened(stack)
+            for number, pair in enumerate(pairs):
+                rounds = (self.design.rounds - done) // (self.sittings - number)
+                done += rounds
+                if not self.evidence.hopeless:
+                    self._turn_to(number)
+                    self._sitting(pair, rounds, self._kept[self._snapshot], self.evidence)
 
-    def _sitting(self, stack: ExitStack, rounds: int, expected: Expected, evidence: Evidence) -> None:
-        """A pair of fresh processes, warmed up, for some of the rounds."""
-        arms = {name: self._started(stack, name, expected) for name in self._random.sample(ARMS, len(ARMS))}
-        before, placed = self._asked(arms, "open"), self._asked(arms, "place")
+    def _turn_to(self, number: int) -> None:
+        """To the kept call of this pair of processes."""
+        self._snapshot, self._last = number % len(self._kept), None
+        assert self.evidence is not None
+        self.evidence.turn_to(self._kept[self._snapshot])
+
+    def _opened(self, stack: ExitStack) -> list[Opened]:
+        """Every pair of fresh processes, the candidate in its place: all at once, for an engine and a GPU take a second
+        to open."""
+        pairs = []
+        for number in range(self.sittings):
+            self._turn_to(number)
+            names = self._random.sample(ARMS, len(ARMS))
+            pairs.append({name: self._started(stack, name, self._kept[self._snapshot]) for name in names})
+        for arms in pairs:
+            for arm in arms.values():
+                stack.callback(arm.dismiss)  # before the first is waited for
+        before, placed = self._asked(pairs, "open"), self._asked(pairs, "place")
+        return [Opened(*each) for each in zip(pairs, before, placed, strict=True)]
+
+    def _sitting(self, opened: Opened, rounds: int, expected: Expected, evidence: Evidence) -> None:
+        """A pair of processes, warmed up, for some of the rounds."""
+        arms, placed = opened.arms, opened.placed
         self.facts["clock"] = str(placed[BASELINE].get("clock", ""))
         held = placed[BASELINE].get("weights", {})
         recorded = expected.weights.items()
@@ -197,8 +232,8 @@ class Trial:
             self._recheck(pairs)
         self._hot_calls(arms)
         outside = {name: arm.outside() for name, arm in arms.items()}
-        ended = self._asked(arms, "finish")
-        evidence.rejections += after(before, placed, ended, outside)
+        ended = self._asked([arms], "finish")[0]
+        evidence.rejections += after(opened.before, placed, ended, outside)
         self.facts["peak_bytes"] = {name: said.get("peak_bytes") for name, said in ended.items()}
         self.ran.append(arms[CANDIDATE].ran(self.case.target).minus(self._varied))
         self._varied = Ran()
@@ -236,16 +271,19 @@ class Trial:
             arm.start(self.design.start_s)
         return arm
 
-    def _asked(self, arms: Mapping[str, ArmProcess], do: str) -> dict[str, Mapping[str, Any]]:
-        """Both arms do it at once."""
-        answers: dict[str, Mapping[str, Any]] = {}
-        for arm in arms.values():
+    def _asked(self, pairs: Sequence[Mapping[str, ArmProcess]], do: str) -> list[Answers]:
+        """All arms do it at once."""
+        for arm in (arm for arms in pairs for arm in arms.values()):
             with self._blaming(arm):
                 arm.tell(do)
-        for name in ARMS:  # what the baseline cannot do either is not the candidate's fault
-            with self._blaming(arms[name]):
-                answers[name] = arms[name].hear(self.design.start_s)[0]
-        return answers
+        found: list[Answers] = []
+        for arms in pairs:
+            answers: dict[str, Mapping[str, Any]] = {}
+            for name in ARMS:  # what the baseline cannot do either is not the candidate's fault
+                with self._blaming(arms[name]):
+                    answers[name] = arms[name].hear(self.design.start_s)[0]
+            found.append(answers)
+        return found
 
     @contextmanager
     def _blaming(self, arm: ArmProcess) -> Iterator[None]:

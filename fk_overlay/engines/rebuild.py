@@ -35,12 +35,19 @@ def build(recipe: Module, tensors: Mapping[str, Tensor], makers: Mapping[str, Ma
 
 
 def constructed(owner: Any, recipe: Module, makers: Mapping[str, Maker]) -> Any:
-    """By the constructor, whose arguments were recorded. A subclass that passes other ones on is built bare."""
-    if recipe.constructor != recipe.type:
+    """By the constructor, whose arguments were recorded. A subclass passes other ones on to it, so it is built bare, or
+    by its parent's constructor alone if that makes parts."""
+    if recipe.constructor != recipe.type and not recipe.parts:
         return bare(owner, recipe)
     args = [_argument(each, recipe, makers) for each in recipe.init if not each.keyword]
     kwargs = {each.name: _argument(each, recipe, makers) for each in recipe.init if each.keyword}
-    return owner(*args, **kwargs)
+    if recipe.constructor == recipe.type:
+        return owner(*args, **kwargs)
+    module = object.__new__(owner)
+    _attribute(module, recipe)  # what a subclass sets before its parent's constructor, which may read it
+    reach(recipe.constructor).__init__(module, *args, **kwargs)
+    _attribute(module, recipe)
+    return module
 
 
 def bare(owner: Any, recipe: Module) -> Any:
@@ -58,10 +65,14 @@ def bare(owner: Any, recipe: Module) -> Any:
     module = object.__new__(owner)
     if isinstance(module, torch.nn.Module):
         torch.nn.Module.__init__(module)
+    _attribute(module, recipe)
+    return module
+
+
+def _attribute(module: Any, recipe: Module) -> None:
     for name, value in recipe.attributes.items():
         if "." not in name:
-            setattr(module, name, value)
-    return module
+            object.__setattr__(module, name, value)
 
 
 def place(module: Any, path: str, tensor: Tensor) -> None:
@@ -78,6 +89,8 @@ def place(module: Any, path: str, tensor: Tensor) -> None:
     elif isinstance(known, torch.nn.Parameter) and known.shape == tensor.shape:
         known.requires_grad_(False)
         known.data = tensor
+    elif isinstance(vars(held).get(name), torch.Tensor):
+        vars(held)[name] = tensor  # neither a parameter nor a buffer
     elif known is None or isinstance(known, torch.Tensor):
         held.register_parameter(name, torch.nn.Parameter(tensor, requires_grad=False))
     else:
