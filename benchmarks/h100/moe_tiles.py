@@ -276,6 +276,8 @@ def main() -> None:
 
 def write(given: Any, rows: dict[int, Any]) -> None:
     """The pack's table: where the pack is not faster, and below what was measured, the engine's own kernels run."""
+    import torch
+
     from fk_overlay.tuning import shapes
 
     shape = shapes.get(given.shape)
@@ -287,10 +289,19 @@ def write(given: Any, rows: dict[int, Any]) -> None:
         table[str(tokens)] = {name: said(chosen[name]) for name in ("first", "second")} if won else None
     path = given.pack / "tiles.json"
     held = json.loads(path.read_text())
-    lines = ",\n".join(f'    "{tokens}": {json.dumps(cut)}' for tokens, cut in table.items())
-    held.pop(key, None)
-    others = [f"  {json.dumps(name)}: {json.dumps(one)}" for name, one in held.items()]
-    path.write_text("{\n" + ",\n".join([*others, f'  "{key}": {{\n{lines}\n  }}']) + "\n}\n")
+    held.setdefault(torch.cuda.get_device_name(), {})[key] = table
+    path.write_text(
+        "{\n" + ",\n".join(f'  "{card}": {{\n{_shapes(found)}\n  }}' for card, found in held.items()) + "\n}\n"
+    )
+
+
+def _shapes(found: dict[str, Any]) -> str:
+    """A line for each number of tokens."""
+    told = []
+    for shape, rows in found.items():
+        lines = ",\n".join(f'      "{tokens}": {json.dumps(cut)}' for tokens, cut in rows.items())
+        told.append(f'    "{shape}": {{\n{lines}\n    }}')
+    return ",\n".join(told)
 
 
 if __name__ == "__main__":

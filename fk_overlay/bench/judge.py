@@ -60,6 +60,11 @@ def judge(
     return _judged(trial, trial.evidence)
 
 
+def skipped(bench: Bench, case: store.Case, task: Task, pack: Pack | None, design: Design, reason: str) -> CaseVerdict:
+    """The verdict on a case that cannot be judged here, for a reason that is known beforehand."""
+    return _verdict(Trial(bench, case, task, pack, design), "skipped", reasons=(reason,))
+
+
 def _failed(trial: Trial, failure: ArmFailed) -> CaseVerdict:
     """An arm died, hung, refused or lied. What guards had found by then goes first."""
     reason = f"{trial.arm}: {failure}"

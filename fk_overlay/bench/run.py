@@ -17,13 +17,13 @@ from typing import Any
 
 from fk_overlay.bench.bench import Bench
 from fk_overlay.bench.design import Design
-from fk_overlay.bench.judge import judge
+from fk_overlay.bench.judge import judge, skipped
 from fk_overlay.bench.verdict import CaseVerdict
 from fk_overlay.capture import store
 from fk_overlay.capture.subset import samples
 from fk_overlay.core import Pack, Task
 from fk_overlay.engines.gpus import gpus
-from fk_overlay.errors import RecordError, UsageError
+from fk_overlay.errors import ContractError, EngineError, RecordError, UsageError
 from fk_overlay.lineage import record
 
 KEY = ("engine", "engine_version", "pack", "digest", "design", "gpus")
@@ -33,15 +33,22 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A case to judge, and its share of the time that its capture's model took, None if the capture is but a part."""
+    """A case to judge.
+
+    Attributes:
+        share: of the time that its capture's model took; None if the capture is but a part.
+        unlike: why a sample is not of what is here; empty if it is.
+    """
 
     case: store.Case
     task: Task
     share: float | None
+    unlike: str = ""
 
 
 def choose(bench: Bench, tasks: Iterable[Task], folder: Path | None) -> list[Chosen]:
-    """The heaviest cases first, of these tasks, from one capture or from the samples beside the tasks.
+    """The heaviest cases first, of these tasks, from one capture or from the samples beside the tasks. Samples of
+    another release are told of, and not judged.
 
     Raises:
         FileError, EngineError, ContractError: a capture is damaged, of another engine or release, or of targets that
@@ -54,15 +61,27 @@ def choose(bench: Bench, tasks: Iterable[Task], folder: Path | None) -> list[Cho
         place = folder or samples(task, bench.engine)
         if not place.is_dir():
             continue
-        capture = store.read(place, engine=bench.engine, version=bench.host.version(), tasks=bench.tasks)
+        capture = store.read(place)
+        unlike = _unlike(capture, bench, raising=folder is not None)
         whole = model_seconds(capture)
-        found += [Chosen(case, task, case.weight / whole if whole else None) for case in capture.of_task(task.name)]
+        shares = ((case, case.weight / whole if whole else None) for case in capture.of_task(task.name))
+        found += [Chosen(case, task, share, unlike) for case, share in shares]
     if not found:
         names = ", ".join(task.name for task in wanted)
         raise UsageError(
             f"no case of {names} in {folder or f'the samples of {bench.engine}'}; record some: fk-overlay capture"
         )
     return found
+
+
+def _unlike(capture: store.Capture, bench: Bench, *, raising: bool) -> str:
+    try:
+        capture.check(engine=bench.engine, version=bench.host.version(), tasks=bench.tasks)
+    except (EngineError, ContractError) as error:
+        if raising:
+            raise
+        return str(error)
+    return ""
 
 
 def patched(bench: Bench, pack: Pack | None) -> list[str]:
@@ -106,7 +125,8 @@ def run(
             if tell is not None:
                 tell(f"{each.task.name} {each.case.id}", number, len(chosen))
             began = time.monotonic()
-            verdict = replace(judge(bench, each.case, each.task, pack, design), captured_share=each.share)
+            asked = bench, each.case, each.task, pack, design
+            verdict = replace(skipped(*asked, each.unlike) if each.unlike else judge(*asked), captured_share=each.share)
             recorder.add("case", took_s=round(time.monotonic() - began, 2), clocks=gpus(), **verdict.plain())
             verdicts[key] = verdict
     return list(verdicts.values())

@@ -1,15 +1,18 @@
-"""Which tiles the two products take for a layer's shape and a number of tokens, as measured on the card.
+"""Which tiles the two products take for a layer's shape and a number of tokens, as measured on this card.
 
-``tiles.json`` is written by ``benchmarks/h100/moe_tiles.py`` and says for every shape, by tokens of a step, the tiles
-of both products, or ``null`` where the engine's own kernels are as fast.
+``tiles.json`` is written by ``benchmarks/h100/moe_tiles.py`` and says for every card and shape, by tokens of a step,
+the tiles of both products, or ``null`` where the engine's own kernels are as fast.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,25 @@ class Tiles:
 def tiles_for(experts: int, hidden: int, inner: int, top_k: int, tokens: int) -> Tiles | None:
     """Of the measured number of tokens that is nearest, as the engine chooses among its own; None where the engine's
     own kernels are to run."""
-    measured = MEASURED.get(f"{experts} experts, hidden {hidden}, inner {inner}, top {top_k}", {})
+    here = MEASURED.get(card(), {})
+    measured = here.get(f"{experts} experts, hidden {hidden}, inner {inner}, top {top_k}", {})
     return measured[min(measured, key=lambda count: abs(count - tokens))] if measured else None
 
 
-def _read(path: Path) -> dict[str, dict[int, Tiles | None]]:
+@functools.cache
+def card() -> str:
+    """The name of this process's GPU; empty if it has none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+
+
+def _read(path: Path) -> dict[str, dict[str, dict[int, Tiles | None]]]:
+    """By card, shape and tokens."""
     return {
-        shape: {int(tokens): _tiles(said) if said else None for tokens, said in rows.items()}
-        for shape, rows in json.loads(path.read_text()).items()
+        name: {
+            shape: {int(tokens): _tiles(said) if said else None for tokens, said in rows.items()}
+            for shape, rows in shapes.items()
+        }
+        for name, shapes in json.loads(path.read_text()).items()
     }
 
 

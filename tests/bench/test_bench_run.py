@@ -111,6 +111,20 @@ def test_a_capture_of_another_release_or_engine_is_refused(
         run.choose(toy.bench, [toy.bench.tasks["norm"]], folder)
 
 
+def test_samples_of_another_release_are_skipped_with_the_reason(
+    toy: ToyBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = json.loads((toy.root / "capture" / "capture.json").read_text())
+    folder = copied(toy, tmp_path / "capture")
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    store.write(folder, {**header, "engine_version": "1.3.0"}, rows, "jsonl")
+    monkeypatch.setattr(run, "samples", lambda task, engine: folder)
+    chosen = run.choose(toy.bench, [toy.bench.tasks["norm"]], None)
+    verdicts = run.run(toy.bench, chosen, None, QUICK, tmp_path / "bench")
+    assert {verdict.state for verdict in verdicts} == {"skipped"}
+    assert all("was captured from toy 1.3.0" in verdict.reasons[0] for verdict in verdicts)
+
+
 def test_no_case_is_an_error_that_says_what_to_do(toy: ToyBench) -> None:
     with pytest.raises(UsageError, match="fk-overlay capture"):
         run.choose(toy.bench, [toy.bench.tasks["norm"]], None)

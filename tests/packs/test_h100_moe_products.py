@@ -42,8 +42,10 @@ def test_the_layer_is_right_between_the_engines_own_functions() -> None:
 
 
 def test_the_measured_tiles_fit_each_other() -> None:
-    for shape, rows in json.loads(TABLE.read_text()).items():
-        assert rows["1"] is None, f"{shape}: below what was measured the engine's own kernels run"
+    tables = [rows for shapes in json.loads(TABLE.read_text()).values() for rows in shapes.values()]
+    assert tables
+    for rows in tables:
+        assert rows["1"] is None, "below what was measured the engine's own kernels run"
         for tiles in filter(None, rows.values()):
             first, second = tiles["first"]["tile"], tiles["second"]["tile"]
             assert len(first) == len(second) == 6

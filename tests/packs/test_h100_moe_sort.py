@@ -9,6 +9,7 @@ from fk_overlay.errors import PackError
 from fk_overlay.packs import Machine
 
 PACK = PATCHES / "h100-moe"
+GPUS = r"NVIDIA H100\*, NVIDIA H200\*"
 
 
 def test_it_agrees_with_the_oracle_and_its_operator_is_sound() -> None:
@@ -20,8 +21,8 @@ def test_it_agrees_with_the_oracle_and_its_operator_is_sound() -> None:
 @pytest.mark.parametrize(
     ("machine", "reason"),
     [
-        (Machine("vllm", "0.32.0", ("NVIDIA H200",)), r"it needs a GPU of NVIDIA H100\*, here is NVIDIA H200"),
-        (Machine("vllm", "0.32.0+cpu", ()), r"it needs a GPU of NVIDIA H100\*, here is none"),
+        (Machine("vllm", "0.32.0", ("NVIDIA A100-SXM4-80GB",)), rf"it needs a GPU of {GPUS}, here is NVIDIA A100"),
+        (Machine("vllm", "0.32.0+cpu", ()), rf"it needs a GPU of {GPUS}, here is none"),
         (Machine("vllm", "0.25.1", ("NVIDIA H100 80GB HBM3",)), r"it needs vllm >=0\.26,<0\.33, this is 0\.25\.1"),
         (Machine("sglang", "0.5.23", ("NVIDIA H100 80GB HBM3",)), "it is for vllm, this is sglang"),
     ],
