@@ -37,8 +37,8 @@ SPACES = {
     1 << 20: {"m": (64, 128), "n": (64, 128, 256), "k": (64,), "group": (1, 8, 16, 32), "stages": (3, 4)},
 }
 """By the most tokens that a space is for."""
-Cut = tuple[tuple[int, ...], bool]
-"""BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages, and whether the weights come by bulk copies."""
+Cut = tuple[tuple[int, ...], bool, bool]
+"""BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages; whether the weights come by bulk copies; and the rows too."""
 
 
 def cuts(most: int, gated: bool) -> Iterator[Cut]:
@@ -48,7 +48,8 @@ def cuts(most: int, gated: bool) -> Iterator[Cut]:
     for m, n, k, group, warps, stages in itertools.product(*sizes):
         weights = 2 * n if gated else n
         if (m + weights) * k * 2 * stages <= SHARED and m * weights / (32 * warps) <= REGISTERS:
-            yield from (((m, n, k, group, warps, stages), described) for described in (False, True))
+            ways = [(False, False), (True, False)] if gated else [(False, False), (True, False), (True, True)]
+            yield from (((m, n, k, group, warps, stages), *way) for way in ways)
 
 
 def space_of(tokens: int) -> int:
@@ -87,30 +88,32 @@ class Bench:
         def new(*size: int) -> Any:
             return torch.randn(size, device="cuda", dtype=torch.bfloat16)
 
+        self.between = new(rows + self.experts.experts * 128, self.experts.inter)
         self.activated, self.products = new(rows, self.experts.inter), new(rows, self.experts.hidden)
         self.wide, self.out = new(rows, 2 * self.experts.inter), new(self.tokens, self.experts.hidden)
 
     def product(self, gated: bool, cut: Cut) -> Callable[[], Any]:
-        tile, described = cut
+        tile, *how = cut
         call = self.modules["grouped"].grouped
         length = self.modules["moe_align"].length_for(self.layer.ids.numel(), tile[0], self.experts.experts, False)
         sorting = self.modules["moe_align"].align(self.layer.ids, tile[0], self.experts.experts, length)
         if gated:
-            return lambda: call(self.layer.work, self.w1, self.activated, *sorting, None, list(tile), True, described)
-        return lambda: call(
-            self.activated, self.w2, self.products, *sorting, self.layer.shares, list(tile), False, described
-        )
+            x, top_k = self.layer.work, self.experts.top_k
+            return lambda: call(x, self.w1, self.activated, *sorting, None, top_k, list(tile), True, *how, False)
+        x = self.between[: len(sorting[0])] if cut[2] else self.activated
+        shares = self.layer.shares
+        return lambda: call(x, self.w2, self.products, *sorting, shares, 1, list(tile), False, *how, False)
 
     def seconds(self, call: Callable[[], Any], calls: int) -> float:
         return median(self.clock.times(call, lambda number: None, calls))
 
-    def whole(self, first: Cut, second: Cut) -> dict[str, float]:
+    def whole(self, first: Cut, second: Cut, early: bool) -> dict[str, float]:
         """The layer's seconds, the engine's and the pack's, and how far apart their results are."""
         from vllm import _custom_ops as ops
         from vllm.model_executor.layers.fused_moe import fused_moe
 
         tiles, align = self.modules["tiles"], self.modules["moe_align"]
-        cut = tiles.Tiles(tiles.Product(*first), tiles.Product(*second))
+        cut = tiles.Tiles(tiles.Product(*first[:2]), tiles.Product(*second[:2]), packed=second[2], early=early)
         self.modules["fused_experts"].tiles_for = lambda *asked: cut
         kernel = self.modules["fused_experts"].FusedExperts
         module, held = SimpleNamespace(moe_sum=ops.moe_sum), fused_moe.moe_align_block_size
@@ -118,7 +121,7 @@ class Bench:
         weights = (self.w1, self.w2, self.layer.shares, self.layer.ids, silu, self.experts.experts, *none)
 
         def mine() -> None:
-            kernel.apply(module, self.out, self.layer.work, *weights, self.activated, self.products, None, False)
+            kernel.apply(module, self.out, self.layer.work, *weights, self.between, self.products, None, False)
 
         def sort(ids: Any, block: int, experts: int, *more: Any, **others: Any) -> Any:
             return align.MoeAlign.forward(ids, block, experts)
@@ -233,8 +236,12 @@ def measured(tokens: int, fit: set[tuple[int, bool, Cut]], given: Any, weights: 
         if first[0][0] == second[0][0]
     ]
     _, first, second = min(pairs)
-    row["chosen"] = {"first": first, "second": second}
-    row["whole"] = {law: bench.whole(first, second) for law, bench in benches.items()}
+    ways = {
+        early: {law: bench.whole(first, second, early) for law, bench in benches.items()} for early in (False, True)
+    }
+    early = min(ways, key=lambda way: sum(each["pack"] for each in ways[way].values()))
+    row["chosen"] = {"first": first, "second": second, "early": early}
+    row["whole"], row["other"] = ways[early], ways[not early]
     row["around"] = {law: bench.around() for law, bench in benches.items()}
     return row, weights
 
@@ -270,6 +277,8 @@ def main() -> None:
                 end=" ",
             )
             print(f"{ratio:.3f}x, {whole['apart']:.1e} apart; {times} {row['chosen']}", flush=True)
+            other = row["other"][law]
+            print(f"       {'':8} the other way about: pack {other['pack'] * 1e6:7.1f} us, {other['apart']:.1e} apart")
         given.json.write_text(json.dumps(rows))
         write(given, rows)
 
@@ -286,7 +295,8 @@ def write(given: Any, rows: dict[int, Any]) -> None:
     for tokens in sorted(rows):
         whole, chosen = rows[tokens]["whole"].values(), rows[tokens]["chosen"]
         won = all(each["engine"] >= LEAST * each["pack"] for each in whole)
-        table[str(tokens)] = {name: said(chosen[name]) for name in ("first", "second")} if won else None
+        flags = {"packed": chosen["second"][2], "early": chosen["early"]}
+        table[str(tokens)] = {name: said(chosen[name]) for name in ("first", "second")} | flags if won else None
     path = given.pack / "tiles.json"
     held = json.loads(path.read_text())
     held.setdefault(torch.cuda.get_device_name(), {})[key] = table

@@ -71,16 +71,20 @@ class FusedExperts:
         assert tiles is not None, "supports() knows"
         rows = {"BLOCK_SIZE_M": tiles.first.tile[0]}
         sorting = fused_moe._prepare_expert_assignment(topk_ids, rows, tokens, top_k, experts, None)
-        activated = part(workspace13, tokens * top_k, inner)
+        described = [
+            cut.described and describable(w, n, cut.tile)
+            for w, n, cut in ((w1, inner, tiles.first), (w2, hidden, tiles.second))
+        ]
+        places = 0 if sorting[0] is None else len(sorting[0])
+        packed = tiles.packed and all(described) and 0 < places * inner <= workspace13.numel()
+        activated = part(workspace13, places if packed else tokens * top_k, inner)
         products = part(workspace2, tokens, top_k, hidden)
         product = torch.ops.fk_h100_moe.grouped
-        for x, w, out, scale, gated, cut in (
-            (hidden_states, w1, activated, None, True, tiles.first),
-            (activated, w2, products.view(-1, hidden), topk_weights, False, tiles.second),
-        ):
-            weigh = scale if not apply_router_weight_on_input else None
-            described = cut.described and describable(w, out.shape[1], cut.tile)
-            product(x, w, out, *sorting, weigh, list(cut.tile), gated, described)
+        weigh = None if apply_router_weight_on_input else topk_weights
+        cut, how = list(tiles.first.tile), (described[0], packed, tiles.early)
+        product(hidden_states, w1, activated, *sorting, None, top_k, cut, True, *how)
+        cut, how = list(tiles.second.tile), (described[1], packed, tiles.early)
+        product(activated, w2, products.view(-1, hidden), *sorting, weigh, 1, cut, False, *how)
         self.moe_sum(products, output)
 
 

@@ -30,10 +30,16 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Of both products. They share BLOCK_M, for which the pairs are sorted."""
+    """Of both products. They share BLOCK_M, for which the pairs are sorted.
+
+    Attributes:
+        packed, early: see :mod:`grouped`.
+    """
 
     first: Product
     second: Product
+    packed: bool = False
+    early: bool = False
 
 
 def tiles_for(experts: int, hidden: int, inner: int, top_k: int, tokens: int) -> Tiles | None:
@@ -63,7 +69,7 @@ def _read(path: Path) -> dict[str, dict[str, dict[int, Tiles | None]]]:
 
 def _tiles(said: dict[str, Any]) -> Tiles:
     first, second = (Product(tuple(said[name]["tile"]), said[name]["described"]) for name in ("first", "second"))
-    return Tiles(first, second)
+    return Tiles(first, second, said.get("packed", False), said.get("early", False))
 
 
 MEASURED = _read(Path(__file__).with_name("tiles.json"))

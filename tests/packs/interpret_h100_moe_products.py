@@ -44,6 +44,8 @@ def main() -> None:
                 print("gate_up described", dtype, gate_up_right(grouped.grouped, case, tiles, True))
             if grouped.describable(case[1], case[1].shape[1], tiles):
                 print("down described", dtype, down_right(grouped.grouped, case, tiles, True))
+            if case[3] is not None and grouped.describable(case[1], case[1].shape[1] // 2, tiles):
+                print("both packed", dtype, packed_right(grouped.grouped, case, tiles))
     if sys.argv[2:] == ["whole"]:
         whole(importlib.import_module("h100_moe.fused_experts"), importlib.import_module("h100_moe.tiles"))
 
@@ -83,7 +85,7 @@ def by_expert(ids: Tensor, experts: int, block: int) -> tuple[Tensor, Tensor, Te
 def gate_up_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
     x, w1, ids, *sorting = case
     out = x.new_full((ids.numel(), w1.shape[1] // 2), torch.nan)
-    grouped(x, w1, out, *sorting, None, tiles, True, described)
+    grouped(x, w1, out, *sorting, None, ids.shape[1], tiles, True, described, False, False)
     token = torch.arange(len(x)).repeat_interleave(ids.shape[1])
     owners = ids.flatten().long()
     rows = [gated(linear(x[t].double(), w1[e].double()), "silu") for t, e in zip(token, owners, strict=True)]
@@ -97,10 +99,25 @@ def down_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int], describ
     rows = x.repeat_interleave(ids.shape[1], dim=0).contiguous()
     scale = torch.linspace(0.2, 1.0, pairs)
     out = x.new_full((pairs, w.shape[1]), torch.nan)
-    grouped(rows, w, out, *sorting, scale, tiles, False, described)
+    grouped(rows, w, out, *sorting, scale, 1, tiles, False, described, False, False)
     owners = ids.flatten().long()
     wanted = [linear(row.double(), w[e].double()) for row, e in zip(rows, owners, strict=True)]
     return near(out, torch.stack(wanted) * scale.double()[:, None])
+
+
+def packed_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int]) -> bool:
+    """The second product of rows that lie in the order of the sort, against that of rows that lie in the pairs'."""
+    x, w1, ids, *sorting = case
+    pairs, inner, places = ids.numel(), w1.shape[1] // 2, len(sorting[0])
+    w2 = w1.new_empty(len(w1), tiles[1] * 2, inner).normal_()
+    scale, top_k, outs = torch.linspace(0.2, 1.0, pairs), ids.shape[1], []
+    for packed in (False, True):
+        between = x.new_full((places if packed else pairs, inner), torch.nan)
+        out = x.new_full((pairs, tiles[1] * 2), torch.nan)
+        grouped(x, w1, between, *sorting, None, top_k, tiles, True, True, packed, False)
+        grouped(between, w2, out, *sorting, scale, 1, tiles, False, True, packed, False)
+        outs.append(out)
+    return bool(torch.equal(*outs))
 
 
 def near(out: Tensor, wanted: Tensor) -> bool:
@@ -139,6 +156,11 @@ def whole(fused: Any, tiles: Any) -> None:
     for name, dtype, cut in (
         ("float16", "float16", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), False) for _ in range(2)))),
         ("float16 described", "float16", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), True) for _ in range(2)))),
+        (
+            "packed",
+            "float16",
+            tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), True) for _ in range(2)), packed=True),
+        ),
         ("float32", "float32", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), False) for _ in range(2)))),
         ("unmeasured", "float16", None),
     ):

@@ -13,11 +13,11 @@ TABLE = PATCHES / "h100-moe" / "tiles.json"
 
 def test_the_products_are_right_and_their_operators_are_sound() -> None:
     lines = lines_of(PROGRAM, "h100-moe")
-    each = {"gate_up": 8, "gate_up described": 3, "down": 8, "down described": 7}
+    each = {"gate_up": 8, "gate_up described": 3, "down": 8, "down described": 7, "both packed": 2}
     expected = {
         f"{what} torch.{dtype} True": count for what, count in each.items() for dtype in ("bfloat16", "float16")
     }
-    assert lines == {"opcheck SUCCESS": 5, **expected}
+    assert lines == {"opcheck SUCCESS": 7, **expected}
 
 
 @pytest.mark.engine
@@ -32,7 +32,9 @@ def test_the_layer_is_right_between_the_engines_own_functions() -> None:
         "whole float16 declined": 3,
         "whole float16 described True": 4,
         "whole float16 described declined": 3,
-        "whole described 4": 1,
+        "whole packed True": 4,
+        "whole packed declined": 3,
+        "whole described 8": 1,
         "whole float32 declined": 7,
         "whole unmeasured declined": 7,
         "whole w1_bias False": 1,
