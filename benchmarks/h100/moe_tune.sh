@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kernel configurations of fused experts for this card, and a pack of them, to be judged by moe.sh beside the kernels:
+# Kernel configurations of fused experts for this card, and a pack of them, to be judged by moe.sh beside patches/h100-moe:
 #
 #   benchmarks/h100/moe_tune.sh                   # again and again, until no batch size is pending or unresolved
 #   SHAPE=deepseek-v2-lite TP=2 benchmarks/h100/moe_tune.sh
