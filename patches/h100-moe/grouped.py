@@ -119,8 +119,8 @@ def _grouped(
             out + place.to(tl.int64)[:, None] * out_row + column[None, :], result.to(kind), mask=(column < n)[None, :]
         )
     else:
-        inside = real[:, None] & (column < n)[None, :]
-        tl.store(out + pair[:, None] * out_row + column[None, :], result.to(kind), mask=inside)
+        written = real[:, None] & (column < n)[None, :]
+        tl.store(out + pair[:, None] * out_row + column[None, :], result.to(kind), mask=written)
 
 
 def grouped(
