@@ -1,5 +1,5 @@
 """patches/h100-moe on the card: its products against float64, by every way in which weights and rows come, launched
-early and not, also as a CUDA graph and again and again, since a race shows now and then; and its sort against torch's."""
+early and not, also as a CUDA graph, again and again since a race shows now and then; and its sort against torch's."""
 
 import importlib
 import itertools
