@@ -5,11 +5,13 @@ On a GPU the L2 cache is flushed before each call: twice its size is overwritten
 holds one call, so it is flushed before it too; a graph of many calls could not be flushed in between. Hot calls, which
 find in the cache what the making of their inputs left there, are timed apart. Then the device is kept busy until the
 call is enqueued, as in an engine whose host is ahead of its device: else the events of a kernel of 5 us would time a
-launch of 20.
+launch of 20. A stream of the kernel's own could work meanwhile, off the clock, if it did not wait for its inputs: so
+these are withheld, and come by the stream that the call is enqueued on, once the device is free for it.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 Mode = Literal["eager", "compile", "graph"]
 FLUSH = 2
 """How many times the L2 cache is overwritten before a call."""
-BUSY_CYCLES = 400_000
-"""Of the device's clock, some 200 us: longer than a host takes to enqueue a layer's part."""
+BUSY_CYCLES = 400_000, 700_000
+"""Of the device's clock, some 200 to 350 us: longer than a host takes to enqueue a layer's part. Which of them is drawn
+for every call, so that nobody knows when it is over."""
 GRAPHS = 4
 """How many graphs take turns, each with buffers of its own, so that an address says nothing about a call."""
 Function = Callable[..., Any]
@@ -49,6 +52,9 @@ class Called:
 class Caller(Protocol):
     clock: str
 
+    def withhold(self, made: Made) -> None:
+        """Take the values of a call's arguments away, where it could be begun too early; the call gives them back."""
+
     def __call__(self, made: Made, *, hot: bool = False) -> Called: ...
 
 
@@ -59,6 +65,9 @@ class OnHost:
 
     def __init__(self, function: Function) -> None:
         self._function, self._now = function, time.perf_counter_ns
+
+    def withhold(self, made: Made) -> None:
+        return None
 
     def __call__(self, made: Made, *, hot: bool = False) -> Called:
         began = self._now()
@@ -78,13 +87,23 @@ class OnDevice:
         self._function, self._now = function, time.perf_counter
         self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._flush = Flush()
+        self._withheld: list[tuple[Tensor, Tensor]] = []
+
+    def withhold(self, made: Made) -> None:
+        mine = [tensor for tensor in made.tensors.values() if tensor.is_cuda]
+        self._withheld = [(tensor, tensor.clone()) for tensor in mine]
+        for tensor in mine:
+            tensor.zero_()
 
     def __call__(self, made: Made, *, hot: bool = False) -> Called:
         import torch
 
+        withheld, self._withheld = self._withheld, []  # and kept: what they lie in must not become a result's memory
+        _keep_busy()
+        for tensor, values in withheld:
+            tensor.copy_(values)
         if not hot:
             self._flush()
-        torch.cuda._sleep(BUSY_CYCLES)
         self._begin.record()
         result = self._function(*made.args, **made.kwargs)
         self._end.record()
@@ -93,6 +112,13 @@ class OnDevice:
         torch.cuda.synchronize()
         late = self._now() - stream_done
         return Called(result, self._begin.elapsed_time(self._end) * 1e-3, late)
+
+
+def _keep_busy() -> None:
+    import torch
+
+    least, most = BUSY_CYCLES
+    torch.cuda._sleep(least + secrets.randbelow(most - least))
 
 
 class Flush:
@@ -128,6 +154,9 @@ class Graphs:
         self._flush = Flush()
         self._held = [self._captured(function, make(number)) for number in range(GRAPHS)]
 
+    def withhold(self, made: Made) -> None:
+        """Nothing: a replay begins behind everything on its stream, and its inputs are copied there."""
+
     def __call__(self, made: Made, *, hot: bool = False) -> Called:
         import torch
 
@@ -137,7 +166,7 @@ class Graphs:
             buffers.tensors[path].copy_(tensor)
         if not hot:
             self._flush()
-        torch.cuda._sleep(BUSY_CYCLES)
+        _keep_busy()
         self._begin.record()
         graph.replay()
         self._end.record()

@@ -86,6 +86,7 @@ class Arm:
             opened.cache.fill(ticket, self.subject.function)
         opened.made = opened.inputs.make(ticket)
         opened.ticket = ticket
+        opened.caller.withhold(opened.made)
         if isinstance(opened.caller, calling.Graphs):
             _fill(opened.caller.results(), ticket.poison)
         calling.poison(self.subject.results, self.order.device, ticket.poison)

@@ -52,6 +52,27 @@ def Kernel(x, by):
     assert (verdict.state, verdict.guard) == ("invalid", "g.device_sync"), verdict.reasons
 
 
+def test_a_stream_that_does_not_wait_for_the_inputs_has_none(gpu: ToyBench) -> None:
+    """While the device is kept busy ahead of a call, another stream could do the work off the clock."""
+    source = """
+import torch
+
+side = None
+
+
+def Kernel(x, by):
+    global side
+    if side is None:
+        side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        out = x * by
+    torch.cuda.current_stream().wait_stream(side)
+    return out
+"""
+    verdict = gpu.judge(source, "scaled", ON_GPU)
+    assert (verdict.state, verdict.guard) == ("incorrect", "g.recheck"), verdict.reasons
+
+
 def test_streams_that_are_joined_are_fine(gpu: ToyBench) -> None:
     source = """
 import torch
