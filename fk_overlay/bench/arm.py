@@ -159,12 +159,19 @@ class ArmProcess:
 
     def ran(self, place: str) -> Ran:
         """Calls of a place so far, without those that filled a cache."""
-        rows = [row for row in receipts.collect(self.folder / RECEIPTS) if row["task"] is not None]
-        mine = [row for row in rows if place in (row["target"], f"{row['target']}.forward")]  # of a model, the latter
+        mine = self._receipts(place)
         ran = sum(row["calls_eager"] + row["calls_traced"] + row["calls_captured"] for row in mine)
         refused = sum(row["fallbacks"] for row in mine)
         entered = counters.read(self.folder / ORIGINALS)
         return Ran(ran, refused, sum(sum(row) for row in entered)).minus(self._filled)
+
+    def refusals(self, place: str) -> list[str]:
+        """Why calls of a place were refused, where the candidate says so."""
+        return list(dict.fromkeys(reason for row in self._receipts(place) for reason in row.get("refusals", ())))
+
+    def _receipts(self, place: str) -> list[dict[str, Any]]:
+        rows = [row for row in receipts.collect(self.folder / RECEIPTS) if row["task"] is not None]
+        return [row for row in rows if place in (row["target"], f"{row['target']}.forward")]  # of a model, the latter
 
     def died(self, error: ArmFailed) -> ArmFailed:
         """The error with what the process wrote last. One that hangs is not asked to end."""

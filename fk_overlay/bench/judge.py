@@ -90,7 +90,8 @@ def _judged(trial: Trial, evidence: Evidence) -> CaseVerdict:
     ran, refused, _ = counted(trial)
     rejections = [*evidence.rejections, *_engagement(trial), *_late(evidence)]
     if refused and not ran and not any(each.guard == "g.integrity" for each in rejections):
-        return _verdict(trial, "unsupported", reasons=(f"supports() refused all {refused} calls",))
+        why = trial.facts.get("refusals", ())
+        return _verdict(trial, "unsupported", reasons=(f"supports() refused all {refused} calls", *why))
     found = effect(evidence)
     said = merit(evidence, found, trial.design.minimum_effect) if found is not None else None
     if odd := evidence.draws[CANDIDATE].why():

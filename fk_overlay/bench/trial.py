@@ -236,6 +236,8 @@ class Trial:
         evidence.rejections += after(opened.before, placed, ended, outside)
         self.facts["peak_bytes"] = {name: said.get("peak_bytes") for name, said in ended.items()}
         self.ran.append(arms[CANDIDATE].ran(self.case.target).minus(self._varied))
+        if refusals := arms[CANDIDATE].refusals(self.case.target):
+            self.facts["refusals"] = refusals
         self._varied = Ran()
 
     def _hot_calls(self, arms: Mapping[str, ArmProcess]) -> None:

@@ -253,7 +253,12 @@ class Overlay:
         return self._tally_row(place.row)
 
     def _tally_row(self, row: int) -> Tally:
-        return Tally(self.receipt.counters, row, self._witness.mark(row) if self._witness else None)
+        mark = self._witness.mark(row) if self._witness else None
+        return Tally(self.receipt.counters, row, mark, partial(self._refused, row))
+
+    def _refused(self, row: int, reason: str) -> None:
+        if self.receipt.refused(row, reason):
+            logger.warning("calls are left to the engine's own code: %s", reason)
 
     def _or_die(self) -> OrDie:
         return OrDie(self.receipt)

@@ -6,8 +6,9 @@ ran, see :mod:`fk_overlay.overlay.counters`). :func:`collect` joins both into on
 pid, role, rank, world_size, engine, version, loaded, errors; once a model is loaded, strangers (engine symbols that are
 not the engine's own, see :mod:`fk_overlay.overlay.strangers`) and last_look (``offered`` or ``taken``); and per place
 task, target, seam, pack, pack_digest, baseline_body, aliases, instances, prepared, calls_eager, calls_traced,
-calls_captured, fallbacks, replays. A place of the tuning seam has ``files``, what the pack brings, and ``lookups``:
-file that the engine wanted -> whether the pack answered. A process without swaps gives one record with ``task`` None.
+calls_captured, fallbacks, replays, and where the patch said why it left calls to the engine, refusals. A place of the
+tuning seam has ``files``, what the pack brings, and ``lookups``: file that the engine wanted -> whether the pack
+answered. A process without swaps gives one record with ``task`` None.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from fk_overlay.overlay.counters import Counters, Slot, read
+
+REASONS = 8
+"""So many different ones are kept of each place: a patch may name numbers in them."""
 
 
 class Receipt:
@@ -39,6 +43,7 @@ class Receipt:
             self.counters.move(self._folder / f"{os.getpid()}.counters")
         for place in self._data["places"]:
             place.get("lookups", {}).clear()
+            place.pop("refusals", None)
         self._begin(self._data["role"])
 
     def _begin(self, role: str) -> None:
@@ -54,10 +59,19 @@ class Receipt:
 
     def looked_up(self, row: int, file: str, found: bool) -> None:
         """The engine wanted a configuration file of a tuned place. Written when new: engines ask at every step."""
-        lookups = next(place["lookups"] for place in self._data["places"] if place["row"] == row)
+        lookups = self._place(row)["lookups"]
         if lookups.get(file) is not found:
             lookups[file] = found
             self._write()
+
+    def refused(self, row: int, reason: str) -> bool:
+        """The patch says why it left a call of a place to the engine. Returns whether that is new."""
+        held = self._place(row).setdefault("refusals", [])
+        new = reason not in held and len(held) < REASONS
+        if new:
+            held.append(reason)
+            self._write()
+        return new
 
     def say(self, **facts: Any) -> None:
         """Set facts about the process, such as role, rank, world_size, loaded, config."""
@@ -67,6 +81,10 @@ class Receipt:
     def failed(self, error: BaseException) -> None:
         self._data["errors"].append(f"{type(error).__name__}: {error}")
         self._write()
+
+    def _place(self, row: int) -> dict[str, Any]:
+        found: dict[str, Any] = next(place for place in self._data["places"] if place["row"] == row)
+        return found
 
     def _write(self) -> None:
         """Replace the file in one step: a reader never sees half of it."""

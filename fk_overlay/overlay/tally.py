@@ -8,6 +8,7 @@ which runs once, at trace time (``assume_constant_result``).
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,36 +20,59 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Where the calls of one place are counted. ``witness`` marks results on the device (witness launches only)."""
+    """Where the calls of one place are counted.
+
+    Attributes:
+        witness: marks results on the device (witness launches only).
+        told: hears why calls were refused.
+    """
 
     counters: Counters | None
     row: int
     witness: Callable[[Any], Any] | None = None
+    told: Callable[[str], None] | None = None
 
     def add(self, slot: Slot, count: int = 1) -> None:
         if self.counters is not None:
             self.counters.add(self.row, slot, count)
 
 
-def guarded(original: Function, kernel: Function, supports: Function | None, tally: Tally) -> Function:
-    """The function to put in place: ``kernel`` where ``supports`` agrees, else ``original``, each call counted."""
+def guarded(
+    original: Function,
+    kernel: Function,
+    supports: Function | None,
+    tally: Tally,
+    *,
+    why_not: Callable[..., str] | None = None,
+) -> Function:
+    """The function to put in place: ``kernel`` where ``supports`` agrees, else ``original``, each call counted.
+
+    Args:
+        why_not: gives a sentence on a call that ``supports`` refused. Asked at the first refusal, the second, the
+            fourth and so on, outside compiled graphs.
+    """
     import torch
 
     is_compiling = torch.compiler.is_compiling
     ran = _counter(tally, Slot.TRACED), _eager_counter(tally)
-    refused = _counter(tally, Slot.FALLBACK), _plain_counter(tally, Slot.FALLBACK)
+    refused = _counter(tally, Slot.FALLBACK), _refusal_counter(tally, why_not)
     witness = tally.witness
 
     @functools.wraps(original)
     def patched(*args: Any, **kwargs: Any) -> Any:
         if supports is not None and not supports(*args, **kwargs):
-            refused[0]() if is_compiling() else refused[1]()
+            refused[0]() if is_compiling() else refused[1](*args, **kwargs)
             return original(*args, **kwargs)
         ran[0]() if is_compiling() else ran[1]()
         result = kernel(*args, **kwargs)
         return result if witness is None else witness(result)
 
     return patched
+
+
+def refusal(patch: Any) -> tuple[Function | None, Callable[..., str] | None]:
+    """What a patch offers, if it does, to decline calls: ``supports`` and ``why_not``."""
+    return getattr(patch, "supports", None), getattr(patch, "why_not", None)
 
 
 def counted(kernel: Function, tally: Tally) -> Function:
@@ -75,6 +99,20 @@ def _plain_counter(tally: Tally, slot: Slot) -> Callable[[], None]:
 
     def count() -> None:
         counters.cells[cell] += 1
+
+    return count
+
+
+def _refusal_counter(tally: Tally, why_not: Callable[..., str] | None) -> Callable[..., None]:
+    plain, told = _plain_counter(tally, Slot.FALLBACK), tally.told
+    if why_not is None or told is None:
+        return lambda *args, **kwargs: plain()
+    numbers = itertools.count(1)
+
+    def count(*args: Any, **kwargs: Any) -> None:
+        plain()
+        if next(numbers).bit_count() == 1:
+            told(why_not(*args, **kwargs))
 
     return count
 

@@ -93,6 +93,7 @@ def engaged(engagements: Sequence[Engagement]) -> list[dict[str, Any]]:
             "least": min(each.calls for each in found),
             "most": max(each.calls for each in found),
             "fallbacks": sum(each.fallbacks for each in found),
+            "refusals": list(dict.fromkeys(reason for each in found for reason in each.refusals)),
             "replays": sum(each.replays or 0 for each in found),
         }
         for (task, target), found in rows.items()

@@ -91,6 +91,7 @@ def _facts(summary: Summary, arm: ArmSummary) -> Iterator[str]:
 
 def _engaged(row: Mapping[str, Any]) -> str:
     seen = f"calls seen in {row['ran']} of {row['of']} ranks \u00d7 launches, {row['fallbacks']} fallbacks"
+    seen += f" ({'; '.join(row['refusals'])})" if row["refusals"] else ""
     return f"{seen}, {row['replays']:,} executions on the device" if row["replays"] else seen
 
 

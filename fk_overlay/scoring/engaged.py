@@ -26,6 +26,7 @@ class Engagement:
         calls: calls of the patch that Python saw: eager, traced by a compiler, or captured into a CUDA graph.
         fallbacks: calls that the patch left to the engine's own code.
         replays: executions counted on the device, witness launches only.
+        refusals: why the patch left calls, where it says so.
     """
 
     launch: str
@@ -35,6 +36,7 @@ class Engagement:
     calls: int
     fallbacks: int
     replays: int | None
+    refusals: tuple[str, ...] = ()
 
     @property
     def fallback_share(self) -> float:
@@ -61,7 +63,7 @@ def engagements(evidence: Evidence, arm: str) -> list[Engagement]:
         if receipt["task"] is not None:
             key = receipt["launch"], receipt["rank"], receipt["task"], _place(receipt)
             found.setdefault(key, []).append(receipt)
-    return [Engagement(*key, *_counts(members)) for key, members in found.items()]
+    return [Engagement(*key, *_counts(members), _refusals(members)) for key, members in found.items()]
 
 
 def fallback_share(counts: Iterable[Engagement]) -> float:
@@ -106,7 +108,8 @@ def _unanswered(launch: str, rank: int | None, task: str, rows: Sequence[Record]
 def _silence(task: str, rows: Sequence[Record]) -> str:
     calls, fallbacks, _ = _counts(rows)
     if fallbacks and not calls:
-        return f"the patch for {task} never ran (all {fallbacks} calls went to the engine's own code)"
+        why = "; ".join(_refusals(rows))
+        return f"the patch for {task} never ran (all {fallbacks} calls went to the engine's own code{why and f': {why}'})"
     if calls:
         return f"the patch for {task} was compiled or ran before the load, and nothing shows that it ran under it"
     return f"the patch for {task} never ran"
@@ -156,6 +159,10 @@ def _counts(members: Iterable[Record]) -> tuple[int, int, int | None]:
     replays = [receipt["replays"] for receipt in members if receipt.get("replays") is not None]
     calls = sum(receipt[count] for receipt in members for count in CALLS)
     return calls, sum(receipt["fallbacks"] for receipt in members), sum(replays) if replays else None
+
+
+def _refusals(rows: Iterable[Record]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reason for row in rows for reason in row.get("refusals", ())))
 
 
 def _tasks(arm: Record) -> set[str]:

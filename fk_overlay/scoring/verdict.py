@@ -120,8 +120,10 @@ def _remarks(
     evidence: Evidence, arm: str, envelope: Envelope, finding: Finding, zeros: Sequence[tuple[str, str]]
 ) -> Iterator[str]:
     """What a reader should know although it decides nothing."""
-    if left := fallback_share(engagements(evidence, arm)):
-        yield f"{_share(left)} of the calls that Python saw were left to the engine's own code"
+    counts = engagements(evidence, arm)
+    if left := fallback_share(counts):
+        why = "; ".join(dict.fromkeys(reason for count in counts for reason in count.refusals))
+        yield f"{_share(left)} of the calls that Python saw were left to the engine's own code{why and f' ({why})'}"
     if finding.correctness is not None and envelope.agreement is None:
         yield f"the baseline was not compared with itself; the noise level is the fallback, {envelope.top1:.3f}"
     for workload, metric in zeros:

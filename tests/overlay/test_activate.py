@@ -91,6 +91,28 @@ say(refused=Norm()(1), taken=Norm()(1, 2))
     assert (record["calls_eager"], record["fallbacks"]) == (1, 1)
 
 
+def test_a_patch_says_why_it_refused_calls_and_is_asked_ever_less_often(toy: Toy) -> None:
+    write_pack(toy.root, "picky", [("norm", "kernels.py", "Refusing")], kernels=KERNELS)
+    script = """
+load_plugins()
+from toy.layers import Norm
+for x in (1, 2, 3, 4, 4, 4, 4, 1, 5):
+    Norm()(x)
+say(done=True)
+"""
+    ended = toy.run(script, toy.plan("picky"))
+    reasons = [f"no residual was given with {x}" for x in (1, 2, 4)]  # the first, second, fourth and eighth call
+    record = only(toy.receipts)
+    assert (record["fallbacks"], record["refusals"]) == (9, reasons)
+    assert [line.partition(": ")[2] for line in ended.err.splitlines() if "left to the engine" in line] == reasons
+
+
+def test_why_not_takes_what_the_target_takes(toy: Toy) -> None:
+    kernels = KERNELS.replace("def why_not(self, x, residual=None)", "def why_not(self, x)")
+    write_pack(toy.root, "picky", [("norm", "kernels.py", "Refusing")], kernels=kernels)
+    toy.refused(toy.plan("picky"), "SeamError")
+
+
 def test_a_function_everywhere(toy: Toy) -> None:
     script = """
 import toy.early

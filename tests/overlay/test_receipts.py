@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fk_overlay.overlay.counters import Slot
-from fk_overlay.overlay.receipts import Receipt, collect, processes
+from fk_overlay.overlay.receipts import REASONS, Receipt, collect, processes
 
 PLACE = {
     "task": "rms-norm",
@@ -80,6 +80,15 @@ def test_errors_are_kept_in_order(tmp_path: Path) -> None:
     mine.failed(ValueError("first"))
     mine.failed(KeyError("second"))
     assert processes(tmp_path)[0]["errors"] == ["ValueError: first", "KeyError: 'second'"]
+
+
+def test_only_so_many_reasons_of_a_place_are_kept(tmp_path: Path) -> None:
+    mine = receipt(tmp_path)
+    mine.placed(1, **PLACE)
+    new = [mine.refused(1, f"{number % 20} rows") for number in range(40)]
+    (record,) = collect(tmp_path)
+    assert record["refusals"] == [f"{number} rows" for number in range(REASONS)]
+    assert new == [number < REASONS for number in range(40)]
 
 
 def test_no_folder_writes_nothing_and_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

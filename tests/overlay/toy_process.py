@@ -57,6 +57,9 @@ class Refusing(Tenfold):
     def supports(self, x, residual=None):
         return residual is not None
 
+    def why_not(self, x, residual=None):
+        return f"no residual was given with {x}"
+
 
 class Scaled:
     def forward(self, x, by=2.0):

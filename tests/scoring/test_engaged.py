@@ -40,6 +40,12 @@ def test_a_task_whose_calls_all_went_to_the_engine_is_named_whatever_the_witness
     ]
 
 
+def test_a_patch_that_says_why_it_refused_every_call_is_quoted() -> None:
+    idle = {"calls_eager": 0, "calls_captured": 0, "fallbacks": 256, "refusals": ["rows of 7 are not even"]}
+    (found,) = gaps(set_("receipt", idle, launch="02-fused-norm", task="rms_norm"))
+    assert found.endswith("(all 512 calls went to the engine's own code: rows of 7 are not even)")
+
+
 def test_a_graph_from_the_arms_own_compile_cache_is_vouched_for_by_the_witness() -> None:
     silent = {"calls_eager": 0, "calls_traced": 0, "calls_captured": 0}
     assert gaps(set_("receipt", silent, launch="02-fused-norm", task="rms_norm")) == []

@@ -172,12 +172,12 @@ def test_a_single_forced_decode_falls_back_and_says_so() -> None:
 def test_fallbacks_and_missing_ratios_are_remarked() -> None:
     remarks = verdict(
         Story().but(
-            set_("receipt", {"fallbacks": 4485}, arm=ARM, task="rms_norm"),
+            set_("receipt", {"fallbacks": 4485, "refusals": ["odd rows"]}, arm=ARM, task="rms_norm"),
             set_("sample", {"value": 0.0}, arm=ARM, metric="goodput", workload="chat-open"),
         )
     ).reasons[1:]
     assert remarks == (
-        "66.7 % of the calls that Python saw were left to the engine's own code",
+        "66.7 % of the calls that Python saw were left to the engine's own code (odd rows)",
         "goodput of chat-open is not positive everywhere and has no ratio",
     )
 

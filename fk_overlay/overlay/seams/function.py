@@ -9,7 +9,7 @@ from typing import Any
 from fk_overlay.errors import SeamError
 from fk_overlay.overlay.aliases import replace_everywhere
 from fk_overlay.overlay.seams.parameters import check, parameters
-from fk_overlay.overlay.tally import Tally, guarded
+from fk_overlay.overlay.tally import Tally, guarded, refusal
 
 
 def swap(module: ModuleType, name: str, patch: Any, tally: Tally, *, pack: str = "") -> list[str]:
@@ -24,18 +24,15 @@ def swap(module: ModuleType, name: str, patch: Any, tally: Tally, *, pack: str =
     function = vars(module).get(name)
     if not callable(function):
         raise SeamError(f"{module.__name__} has no function {name!r}; correct the task's path")
-    kernel, supports = parts(patch)
-    for each in filter(None, (kernel, supports)):
+    kernel, supports, why_not = kernel_of(patch), *refusal(patch)
+    for each in filter(None, (kernel, supports, why_not)):
         check(f"{module.__name__}:{name}", parameters(function), parameters(each))
-    return replace_everywhere(function, guarded(function, kernel, supports, tally), spare=pack)
+    return replace_everywhere(function, guarded(function, kernel, supports, tally, why_not=why_not), spare=pack)
 
 
-def parts(patch: Any) -> tuple[Callable[..., Any], Callable[..., bool] | None]:
-    """The kernel and the ``supports`` of a patch that replaces a function. Raises :class:`SeamError` if it has no
-    kernel."""
-    if isinstance(patch, type):
-        forward = getattr(patch, "forward", None)
-        if not callable(forward):
-            raise SeamError(f"patch class {patch.__qualname__} has no static method 'forward'")
-        return forward, getattr(patch, "supports", None)
-    return patch, getattr(patch, "supports", None)
+def kernel_of(patch: Any) -> Callable[..., Any]:
+    """The kernel of a patch that replaces a function. Raises :class:`SeamError` if it has none."""
+    kernel = getattr(patch, "forward", None) if isinstance(patch, type) else patch
+    if not callable(kernel):
+        raise SeamError(f"patch class {patch.__qualname__} has no static method 'forward'")
+    return kernel

@@ -12,7 +12,7 @@ from typing import Any
 
 from fk_overlay.errors import SeamError
 from fk_overlay.overlay.seams.parameters import check, parameters
-from fk_overlay.overlay.tally import Function, Tally, guarded
+from fk_overlay.overlay.tally import Function, Tally, guarded, refusal
 
 
 def original(owner: type, member: str) -> Function:
@@ -38,27 +38,28 @@ def swap(owner: type, member: str, patch: type, tally: Tally) -> None:
     """
     static = isinstance(vars(owner).get(member), staticmethod)
     function = original(owner, member)
-    kernel, supports = _kernel(patch, member), getattr(patch, "supports", None)
-    for each in filter(None, (kernel, supports)):
+    kernel, supports, why_not = _kernel(patch, member), *refusal(patch)
+    for each in filter(None, (kernel, supports, why_not)):
         check(f"{owner.__qualname__}.{member}", parameters(function, skip=0 if static else 1), parameters(each, skip=1))
-    if static:
-        setattr(owner, member, _on_instances(owner, function, kernel, supports, tally))
-    else:
-        setattr(owner, member, guarded(function, kernel, supports, tally))
+    replaced = _as_method(function) if static else function
+    patched = guarded(replaced, kernel, supports, tally, why_not=why_not)
+    setattr(owner, member, _on_instances(owner, function, patched) if static else patched)
 
 
-def _on_instances(
-    owner: type, function: Function, kernel: Function, supports: Function | None, tally: Tally
-) -> Function:
-    """A static method called on an instance goes to the kernel, with the instance. Called on the bare class it goes to
-    the original, since a kernel may need the instance. A plain function, since Dynamo traces no descriptor of ours."""
-    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+def _as_method(function: Function) -> Function:
+    """A static method that takes an instance, and does without it."""
 
     @functools.wraps(function)
     def as_method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    patched = guarded(as_method, kernel, supports, tally)
+    return as_method
+
+
+def _on_instances(owner: type, function: Function, patched: Function) -> Function:
+    """A static method called on an instance goes to the kernel, with the instance. Called on the bare class it goes to
+    the original, since a kernel may need the instance. A plain function, since Dynamo traces no descriptor of ours."""
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
 
     @functools.wraps(function)
     def either(*args: Any, **kwargs: Any) -> Any:
