@@ -108,8 +108,9 @@ def _unanswered(launch: str, rank: int | None, task: str, rows: Sequence[Record]
 def _silence(task: str, rows: Sequence[Record]) -> str:
     calls, fallbacks, _ = _counts(rows)
     if fallbacks and not calls:
-        why = "; ".join(_refusals(rows))
-        return f"the patch for {task} never ran (all {fallbacks} calls went to the engine's own code{why and f': {why}'})"
+        reasons = _refusals(rows)
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        return f"the patch for {task} never ran (all {fallbacks} calls went to the engine's own code{why})"
     if calls:
         return f"the patch for {task} was compiled or ran before the load, and nothing shows that it ran under it"
     return f"the patch for {task} never ran"

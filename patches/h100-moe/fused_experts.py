@@ -3,13 +3,14 @@ what was measured on this card. The sum is the engine's."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .grouped import compile_cases, describable, opcheck_cases
-from .tiles import tiles_for
+from .tiles import tiles_for, why_none
 from .where import on_device
 
 __all__ = ["FusedExperts", "compile_cases", "opcheck_cases"]
@@ -22,28 +23,12 @@ class FusedExperts:
     with the engine."""
 
     @staticmethod
-    def supports(
-        module: Any,
-        output: Tensor,
-        hidden_states: Tensor,
-        w1: Tensor,
-        w2: Tensor,
-        topk_weights: Tensor,
-        topk_ids: Tensor,
-        activation: Any,
-        global_num_experts: int,
-        expert_map: Tensor | None,
-        a1q_scale: Tensor | None,
-        a2_scale: Tensor | None,
-        *scratch: Any,
-        **more: Any,
-    ) -> bool:
-        tensors = (hidden_states, w1, w2)
-        kind = hidden_states.dtype in DTYPES and len({tensor.dtype for tensor in tensors}) == 1
-        layout = w1.shape[1] == 2 * w2.shape[2] and all(tensor.stride(-1) == 1 for tensor in tensors)
-        plain = activation.value == "silu" and a1q_scale is None and a2_scale is None and expert_map is None
-        usual = on_device(*tensors) and kind and layout and plain and unquantised(module, hidden_states.dtype)
-        return usual and tiles_for(*w2.shape, topk_ids.shape[1], len(hidden_states)) is not None
+    def supports(module: Any, *args: Any, **kwargs: Any) -> bool:
+        return next(_reasons(module, *args, **kwargs), None) is None
+
+    @staticmethod
+    def why_not(module: Any, *args: Any, **kwargs: Any) -> str:
+        return next(_reasons(module, *args, **kwargs))
 
     def apply(
         self: Any,
@@ -86,6 +71,41 @@ class FusedExperts:
         cut, how = list(tiles.second.tile), (described[1], packed, tiles.early)
         product(activated, w2, products.view(-1, hidden), *sorting, weigh, 1, cut, False, *how)
         self.moe_sum(products, output)
+
+
+def _reasons(
+    module: Any,
+    output: Tensor,
+    hidden_states: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    topk_weights: Tensor,
+    topk_ids: Tensor,
+    activation: Any,
+    global_num_experts: int,
+    expert_map: Tensor | None,
+    a1q_scale: Tensor | None,
+    a2_scale: Tensor | None,
+    *scratch: Any,
+    **more: Any,
+) -> Iterator[str]:
+    """Why a call is the engine's. What is asked later may take what was asked before for granted."""
+    tensors = (hidden_states, w1, w2)
+    kinds = {tensor.dtype for tensor in tensors}
+    if not on_device(*tensors):
+        yield "they are not on a GPU"
+    if len(kinds) > 1 or hidden_states.dtype not in DTYPES:
+        yield f"their dtypes are {', '.join(sorted(map(str, kinds)))}"
+    if w1.shape[1] != 2 * w2.shape[2] or any(tensor.stride(-1) != 1 for tensor in tensors):
+        yield "their weights are not gate and up projection in one, row by row"
+    if activation.value != "silu":
+        yield f"their activation is {activation.value}"
+    if expert_map is not None:
+        yield "they are spread over ranks"
+    if a1q_scale is not None or a2_scale is not None or not unquantised(module, hidden_states.dtype):
+        yield "they are quantised, have adapters or a bias, or a clamped activation"
+    if tiles_for(*w2.shape, topk_ids.shape[1], len(hidden_states)) is None:
+        yield why_none(*w2.shape, topk_ids.shape[1])
 
 
 def unquantised(module: Any, dtype: torch.dtype) -> bool:

@@ -168,18 +168,12 @@ class MoeAlign:
     """Of vLLM. Expert parallelism and the order of return stay with the engine."""
 
     @staticmethod
-    def supports(
-        topk_ids: Tensor,
-        block_size: int,
-        num_experts: int,
-        expert_map: Tensor | None = None,
-        pad_sorted_ids: bool = False,
-        ignore_invalid_experts: bool = False,
-        return_scatter_idx: bool = False,
-    ) -> bool:
-        few = 0 < topk_ids.numel() <= MOST_PAIRS and num_experts <= MOST_EXPERTS
-        plain = expert_map is None and not return_scatter_idx
-        return few and plain and on_device(topk_ids) and topk_ids.is_contiguous()
+    def supports(*args: Any, **kwargs: Any) -> bool:
+        return next(_reasons(*args, **kwargs), None) is None
+
+    @staticmethod
+    def why_not(*args: Any, **kwargs: Any) -> str:
+        return next(_reasons(*args, **kwargs))
 
     @staticmethod
     def forward(
@@ -194,6 +188,28 @@ class MoeAlign:
         length = length_for(topk_ids.numel(), block_size, num_experts, pad_sorted_ids)
         sorted_ids, experts, used = torch.ops.fk_h100_moe.align(topk_ids, block_size, num_experts, length)
         return sorted_ids, experts, used
+
+
+def _reasons(
+    topk_ids: Tensor,
+    block_size: int,
+    num_experts: int,
+    expert_map: Tensor | None = None,
+    pad_sorted_ids: bool = False,
+    ignore_invalid_experts: bool = False,
+    return_scatter_idx: bool = False,
+) -> Iterator[str]:
+    """Why a call is the engine's."""
+    if not on_device(topk_ids):
+        yield "the pairs are not on a GPU"
+    if not topk_ids.is_contiguous():
+        yield "the pairs are not in one piece"
+    if not 0 < topk_ids.numel() <= MOST_PAIRS or num_experts > MOST_EXPERTS:
+        yield f"there are no pairs, more than {MOST_PAIRS}, or more than {MOST_EXPERTS} experts"
+    if expert_map is not None:
+        yield "the experts are spread over ranks"
+    if return_scatter_idx:
+        yield "the order of return is wanted"
 
 
 def opcheck_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:

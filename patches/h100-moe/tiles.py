@@ -45,9 +45,24 @@ class Tiles:
 def tiles_for(experts: int, hidden: int, inner: int, top_k: int, tokens: int) -> Tiles | None:
     """Of the measured number of tokens that is nearest, as the engine chooses among its own; None where the engine's
     own kernels are to run."""
-    here = MEASURED.get(card(), {})
-    measured = here.get(f"{experts} experts, hidden {hidden}, inner {inner}, top {top_k}", {})
+    measured = _measured(_named(experts, hidden, inner, top_k))
     return measured[min(measured, key=lambda count: abs(count - tokens))] if measured else None
+
+
+def why_none(experts: int, hidden: int, inner: int, top_k: int) -> str:
+    """Why there are no tiles for some number of tokens of this shape."""
+    name = _named(experts, hidden, inner, top_k)
+    if _measured(name):
+        return f"with some numbers of tokens the engine's own kernels are as fast ({name})"
+    return f"no tile was measured for {name} on {card() or 'a machine without a GPU'}"
+
+
+def _named(experts: int, hidden: int, inner: int, top_k: int) -> str:
+    return f"{experts} experts, hidden {hidden}, inner {inner}, top {top_k}"
+
+
+def _measured(shape: str) -> dict[int, Tiles | None]:
+    return MEASURED.get(card(), {}).get(shape, {})
 
 
 @functools.cache

@@ -168,7 +168,8 @@ def whole(fused: Any, tiles: Any) -> None:
         for case in (*oracle.samples(5, getattr(torch, dtype)), *served(Draw(7, getattr(torch, dtype)))):
             case = Case(layer(), case.args, case.kwargs)
             if not kernel.supports(case.module, *case.args, **case.kwargs):
-                print("whole", name, "declined")
+                why = kernel.why_not(case.module, *case.args, **case.kwargs)
+                print("whole", name, "declined:", why)
                 continue
             wanted = oracle.canonical(case, results_of(oracle, precise(named(oracle, case))))
             kernel.apply(case.module, *case.args, **case.kwargs)
@@ -178,7 +179,8 @@ def whole(fused: Any, tiles: Any) -> None:
     print("whole described", sum(asked))
     fused.tiles_for = lambda *asked: True
     for changed in ({"w1_bias": 1}, {"_lora_context": 1}, {"activation_config": SimpleNamespace(clamp_limit=7.0)}):
-        print("whole", *changed, kernel.supports(SimpleNamespace(**{**vars(layer()), **changed}), *case.args))
+        module = SimpleNamespace(**{**vars(layer()), **changed})
+        print("whole", *changed, kernel.supports(module, *case.args), kernel.why_not(module, *case.args))
 
 
 def served(draw: Draw) -> Iterator[Case]:

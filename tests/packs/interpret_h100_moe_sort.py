@@ -29,7 +29,7 @@ def main() -> None:
     cases = [("samples", case) for case in oracle.samples(5, torch.bfloat16)]
     for name, case in (*cases, *(("served", case) for case in served(Draw(7, torch.bfloat16)))):
         if not module.MoeAlign.supports(*case.args, **case.kwargs):
-            print(name, "declined")
+            print(name, "declined:", module.MoeAlign.why_not(*case.args, **case.kwargs))
             continue
         wanted = oracle.canonical(case, results_of(oracle, precise(named(oracle, case))))
         found = oracle.canonical(case, tuple(module.MoeAlign.forward(*case.args, **case.kwargs)))

@@ -14,8 +14,9 @@ GPUS = r"NVIDIA H100\*, NVIDIA H200\*"
 
 def test_it_agrees_with_the_oracle_and_its_operator_is_sound() -> None:
     lines = lines_of("interpret_h100_moe_sort.py", "h100-moe")
-    # In one launch and in three; other ranks' experts are declined.
-    assert lines == {"opcheck SUCCESS": 2, "samples True": 4, "samples declined": 2, "served True": 7}
+    ranks = "the experts are spread over ranks"
+    # In one launch and in three.
+    assert lines == {"opcheck SUCCESS": 2, "samples True": 4, "served True": 7, f"samples declined: {ranks}": 2}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def swap(module: ModuleType, name: str, patch: Any, tally: Tally, *, pack: str =
 
 def kernel_of(patch: Any) -> Callable[..., Any]:
     """The kernel of a patch that replaces a function. Raises :class:`SeamError` if it has none."""
-    kernel = getattr(patch, "forward", None) if isinstance(patch, type) else patch
+    kernel: Any = getattr(patch, "forward", None) if isinstance(patch, type) else patch
     if not callable(kernel):
         raise SeamError(f"patch class {patch.__qualname__} has no static method 'forward'")
-    return kernel
+    return kernel  # type: ignore[no-any-return]
