@@ -18,6 +18,7 @@ import psutil
 from fk_overlay.engines.forkserver import Forked, ForkServer
 from fk_overlay.engines.interrupts import interruptible
 from fk_overlay.errors import LaunchError
+from fk_overlay.overlay import stacks
 
 PR_SET_PDEATHSIG = 1
 STOP_S = 20.0
@@ -25,7 +26,10 @@ STOP_S = 20.0
 FOLLOW_S = 5.0
 """How long its children may take to follow, before they are killed."""
 KILL_S = 10.0
-TAIL_LINES = 40
+TAIL_LINES, STACKS_LINES = 40, 400
+"""Of a log that an error shows, of an engine that ended and of one that hangs, with the stacks of all its threads."""
+STACKS_S = 1.0
+"""How long processes may take to write where they are."""
 
 
 def die_with_parent() -> None:
@@ -81,16 +85,26 @@ class EngineProcess:
     def pids(self) -> list[int]:
         return [process.pid for process in family(self.popen.pid)]
 
-    def tail(self) -> str:
+    def tail(self, count: int = TAIL_LINES) -> str:
         """The last lines of the log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-TAIL_LINES:])
+        return "\n".join(lines[-count:])
 
     def died(self) -> LaunchError:
         code = self.popen.poll()
         return LaunchError(
             f"the engine ended with code {code}: {why(self.log)}; its log is {self.log}", log=self.tail()
         )
+
+    def hung(self, message: str) -> LaunchError:
+        """The error of an engine that does not answer. Where its threads are is in its log from now on."""
+        self.tell_stacks()
+        return LaunchError(f"{message}; its log is {self.log}", state="hung", log=self.tail(STACKS_LINES))
+
+    def tell_stacks(self) -> None:
+        """Have its processes write to the log where their threads are."""
+        if stacks.ask(self.pids()):
+            time.sleep(STACKS_S)
 
     def stop(self) -> None:
         """End the group: politely, then by force. Returns when no member is left."""
@@ -198,8 +212,4 @@ def wait_until(ready: threading.Event, process: EngineProcess, timeout_s: float)
         if not process.alive():
             raise process.died()
         if time.monotonic() > deadline:
-            raise LaunchError(
-                f"the engine did not answer within {timeout_s:.0f} s; its log is {process.log}",
-                state="hung",
-                log=process.tail(),
-            )
+            raise process.hung(f"the engine did not answer within {timeout_s:.0f} s")

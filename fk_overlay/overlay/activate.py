@@ -24,6 +24,7 @@ from fk_overlay.overlay.loader import load, package_name
 from fk_overlay.overlay.ordie import OrDie
 from fk_overlay.overlay.receipts import Receipt
 from fk_overlay.overlay.seams import function, ir, method, model, tuning
+from fk_overlay.overlay.stacks import listen
 from fk_overlay.overlay.strangers import strangers
 from fk_overlay.overlay.tally import Tally
 from fk_overlay.overlay.witness import Witness
@@ -116,6 +117,8 @@ class Overlay:
             if self._profile is not None:
                 self._profile.arrange(self._watcher, self._or_die)
             os.register_at_fork(after_in_child=self._forked)
+            if self.plan.purpose != "production":
+                listen()
 
     def _became_rank(self, rank: int, size: int, config: dict[str, Any]) -> None:
         self.receipt.say(role=self.host.role(), rank=rank, world_size=size, config=config)

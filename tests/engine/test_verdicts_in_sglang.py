@@ -54,6 +54,11 @@ def test_the_reason_says_what_happened(finished: Judged, pack: str, word: str) -
     assert word in " ".join(finished.verdicts[pack].reasons)
 
 
+def test_the_log_says_where_a_kernel_hangs(finished: Judged) -> None:
+    (log,) = (finished.folder / "launches").glob("*-hanging/engine.log")
+    assert str(PACKS / "hanging") in log.read_text(encoding="utf-8")
+
+
 def test_nothing_is_left_running(finished: Judged) -> None:
     left = psutil.process_iter(["pid", "environ"])
     mark = str(finished.folder)

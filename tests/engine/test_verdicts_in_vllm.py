@@ -76,6 +76,11 @@ def test_the_reason_says_what_happened(finished: Any, pack: str, word: str) -> N
     assert word in " ".join(verdicts(finished[0])[pack]["reasons"])
 
 
+def test_the_log_says_where_a_kernel_hangs(finished: Any) -> None:
+    (log,) = (finished[0] / "launches").glob("*-hanging/engine.log")
+    assert str(PACKS / "hanging") in log.read_text(encoding="utf-8")
+
+
 def test_the_exit_code_is_the_worst(finished: Any) -> None:
     assert finished[1].returncode == 5
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -203,6 +204,28 @@ def test_waiting_too_long_is_a_hang(start: Any) -> None:
         wait_until(threading.Event(), process, timeout_s=0.3)
     assert hung.value.state == "hung"
     assert hung.value.log == "ready"
+
+
+def test_an_engine_that_hangs_says_where(start: Any) -> None:
+    script = """
+    import subprocess, sys, time
+    from fk_overlay.overlay.stacks import listen
+
+    listen()
+    deaf = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    def kernel():
+        time.sleep(60)
+
+    print(deaf.pid, flush=True)
+    kernel()
+    """
+    process = start(textwrap.dedent(script))
+    hung = process.hung("it is silent")
+    assert (hung.state, str(hung)) == ("hung", f"it is silent; its log is {process.log}")
+    assert "in kernel" in hung.log
+    assert process.alive()
+    assert not gone(int(process.tail().splitlines()[0])), "the signal ends a process that does not listen"
 
 
 def test_an_engine_killed_by_the_kernel_is_dead(start: Any) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol
 
 from fk_overlay.core import Request
 from fk_overlay.engines.processes import die_with_parent
+from fk_overlay.overlay.stacks import listen
 
 
 class Driver(Protocol):
@@ -31,6 +32,7 @@ class Driver(Protocol):
 def drive(build: Callable[[dict[str, Any]], Driver]) -> None:
     """Hold the conversation on standard input and output until the other side closes it."""
     die_with_parent()
+    listen()
     answers = _own_stdout()
     orders = (json.loads(line) for line in sys.stdin)
     driver = build(next(orders)["arguments"])

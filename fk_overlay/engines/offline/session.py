@@ -17,7 +17,7 @@ from typing import Any
 from fk_overlay.core import Request, Workload
 from fk_overlay.engines.base import Facts, PassResult, Trace
 from fk_overlay.engines.processes import EngineProcess
-from fk_overlay.errors import EngineError, LaunchError
+from fk_overlay.errors import EngineError
 
 
 class OfflineSession:
@@ -95,8 +95,7 @@ class OfflineSession:
                 if not self.process.alive() and self._lines.empty():
                     raise self.process.died() from None
                 if time.monotonic() > deadline:
-                    message = f"the engine did not finish within {timeout_s:.0f} s; its log is {self.process.log}"
-                    raise LaunchError(message, state="hung", log=self.process.tail()) from None
+                    raise self.process.hung(f"the engine did not finish within {timeout_s:.0f} s") from None
 
 
 def _trace(output: dict[str, Any], wall_s: float) -> Trace:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import metadata
 
 from fk_overlay.engines.processes import die_with_parent
+from fk_overlay.overlay.stacks import listen
 
 
 def answer_for_cpu_build() -> None:
@@ -29,6 +30,7 @@ def answer_for_cpu_build() -> None:
 
 def main() -> None:
     die_with_parent()
+    listen()
     answer_for_cpu_build()
     from vllm.entrypoints.cli.main import main as vllm_main
 
