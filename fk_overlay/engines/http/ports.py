@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
 LOCAL = "127.0.0.1"
+LOWEST, HIGHEST = 10_000, 60_000
+ABOVE = 1_100
+"""SGLang takes more ports for itself, up to so far above the server's."""
+HANDED_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_draw = random.SystemRandom()
 
 
 def free_port() -> int:
-    """A port that nothing listens on right now. Another process may take it before the server does; start it soon."""
-    with socket.socket() as probe:
-        probe.bind((LOCAL, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens on right now. Another process may take it before the server does; start it soon.
+
+    Not one that the system hands out to whoever asks for any: engines ask for many while they start, and a rendezvous
+    that was given the server's port holds it for good.
+    """
+    highest = int(HANDED_OUT.read_text().split()[0]) if HANDED_OUT.is_file() else HIGHEST
+    if highest - ABOVE <= LOWEST:  # all are handed out
+        highest = HIGHEST
+    while True:
+        port = _draw.randrange(LOWEST, highest - ABOVE)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOCAL, port))
+            return port
 
 
 def listening(port: int) -> bool:

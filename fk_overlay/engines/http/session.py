@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
 from fk_overlay.core import Request, Workload
 from fk_overlay.engines.base import Facts, PassResult
 from fk_overlay.engines.http.load import Wire, run_client
-from fk_overlay.engines.http.ports import held_by
+from fk_overlay.engines.http.ports import held_by, listening
 from fk_overlay.engines.processes import EngineProcess
 from fk_overlay.errors import LaunchError
+
+TAKEN_S = 30.0
+"""After so long a port that another process listens on is taken for good. An engine that finds it so may go on for
+minutes: SGLang ends once it has given up warming itself up."""
 
 
 class HttpSession(ABC):
@@ -52,18 +56,22 @@ class HttpSession(ABC):
         return self.process.memory.peak
 
     def wait_ready(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
+        """Raises :class:`LaunchError` for an engine that ended, does not answer in time, or found its port taken."""
+        now = last_free = time.monotonic()
+        deadline = now + timeout_s
         while not self._healthy():
             if not self.process.alive():
                 raise self.process.died()
-            if time.monotonic() > deadline:
-                message = (
-                    f"the engine did not answer on {self.url} within {timeout_s:.0f} s; its log is {self.process.log}"
-                )
-                raise LaunchError(message, state="hung", log=self.process.tail())
+            now = time.monotonic()
+            if now > deadline:
+                raise self.process.hung(f"the engine did not answer on {self.url} within {timeout_s:.0f} s")
+            if not self._taken():
+                last_free = now
+            elif now > last_free + TAKEN_S:
+                break
             time.sleep(0.2)
-        if not held_by(urlsplit(self.url).port or 0, self.pids):
-            message = f"what answers on {self.url} is another process; the engine found its port taken"
+        if self._taken():
+            message = f"what listens on {self.url} is another process; the engine found its port taken"
             raise LaunchError(message, state="refused", log=self.process.tail())
 
     def facts(self) -> Facts:
@@ -73,11 +81,14 @@ class HttpSession(ABC):
         self, requests: Sequence[Request], workload: Workload, *, arrivals: Sequence[float] | None, timeout_s: float
     ) -> PassResult:
         bodies = [self.body(request) for request in requests]
+        began = time.monotonic()
         result = run_client(
             self.url, self.wire, bodies, arrivals=arrivals, concurrency=workload.concurrency, timeout_s=timeout_s
         )
         if not self.process.alive():
             raise self.process.died()
+        if time.monotonic() - began > timeout_s:
+            self.process.tell_stacks()
         return result
 
     def stop(self) -> None:
@@ -89,9 +100,14 @@ class HttpSession(ABC):
             text: str = answer.read().decode()
         return text
 
+    def _taken(self) -> bool:
+        """Whether its port is another process's."""
+        port = urlsplit(self.url).port or 0
+        return listening(port) and not held_by(port, self.pids)
+
     def _healthy(self) -> bool:
         try:
             with urllib.request.urlopen(self.url + "/health", timeout=5) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except (OSError, HTTPException):  # a listener may be no HTTP server at all
             return False
