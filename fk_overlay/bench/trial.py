@@ -336,8 +336,9 @@ class Trial:
         """Hold results against the oracle: all if there is time, else a random share. Which ones is drawn now, when
         nobody can change them any more."""
         assert self.evidence is not None
+        calls = self.calls
         for ticket, pair in pairs:
-            share = max(self.design.recheck_least, self.design.recheck_s / (self.calls * self._check_s))
+            share = max(self.design.recheck_least, self.design.recheck_s / (calls * self._check_s))
             if ticket.rows or self._random.random() < share:
                 began = time.perf_counter()
                 self.evidence.check(ticket, pair)
