@@ -36,7 +36,8 @@ class Ticket:
         seed: 63 bits, secret until the call is due.
         twist: if not 0, the inputs of ``seed`` with a few elements drawn anew from it.
         rows: leading rows of every tensor; 0 for all.
-        reuse: put the values into the memory of the last call, so that equal addresses mean nothing either.
+        reuse: put the values into the memory, and the tensor objects, of the last call, so that neither equal
+            addresses nor equal identities mean anything.
         poison: what the memory of results holds before the call; None for NaN.
         past: what earlier tokens in the engine's cache are made from. Many calls have the same ones, as in decoding.
     """
@@ -133,6 +134,7 @@ class Inputs:
         self.base = tensors(held)
         self._spread = {path: _spread(tensor) for path, tensor in self.base.items() if tensor.is_floating_point()}
         self._memory: dict[int, Block] = {}
+        self._objects: dict[str, Tensor] = {}
         self.rows = _rows(self.base, signature)
 
     @property
@@ -141,7 +143,9 @@ class Inputs:
 
     def make(self, ticket: Ticket) -> Made:
         memory = self._allocate(ticket)
-        made = {path: self._view(memory, tensor, ticket.rows) for path, tensor in self.base.items()}
+        if memory is not self._memory:
+            self._objects.clear()
+        made = {path: self._view(memory, path, ticket.rows) for path in self.base}
         for path, value in self._values(ticket).items():
             made[path].copy_(value[: ticket.rows] if ticket.rows else value)
         self._memory = memory
@@ -189,14 +193,19 @@ class Inputs:
                 memory[storage.data_ptr()] = Block.around(path, storage.nbytes(), tensor.device, draw)
         return memory
 
-    def _view(self, memory: Mapping[int, Block], tensor: Tensor, rows: int) -> Tensor:
+    def _view(self, memory: Mapping[int, Block], path: str, rows: int) -> Tensor:
+        """In the last call's memory it is the last call's object as well, as an engine's own buffers are."""
         import torch
 
+        tensor = self.base[path]
         block = memory[tensor.untyped_storage().data_ptr()]
         offset = block.begin // tensor.itemsize + tensor.storage_offset()
         shape = (rows, *tensor.shape[1:]) if rows else tensor.shape
-        empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-        return empty.set_(block.held.untyped_storage(), offset, shape, tensor.stride())
+        last = self._objects.get(path)
+        if last is None or last.dtype != tensor.dtype:
+            last = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        self._objects[path] = last.set_(block.held.untyped_storage(), offset, shape, tensor.stride())
+        return self._objects[path]
 
     def _values(self, ticket: Ticket) -> dict[str, Tensor]:
         import torch

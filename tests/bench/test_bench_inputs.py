@@ -89,7 +89,18 @@ def test_memory_may_be_used_again_with_other_values() -> None:
     address, values = one.data_ptr(), one.clone()
     again = made.make(Ticket(2, reuse=True)).args[0]
     assert again.data_ptr() == address
+    assert again is one, "or a cache by identity would only be found out by chance"
     assert not torch.equal(again, values)
+    assert made.make(Ticket(3)).args[0] is not one
+
+
+def test_what_a_kernel_did_to_a_tensor_object_is_undone_before_its_next_use() -> None:
+    made = inputs(x=torch.randn(4, 4))
+    one = made.make(Ticket(1)).args[0]
+    one.data = torch.zeros(2, dtype=torch.float64)
+    again, fresh = made.make(Ticket(2, reuse=True)), made.make(Ticket(2))
+    assert torch.equal(again.args[0], fresh.args[0])
+    assert again.overrun() == []
 
 
 def test_rows_may_be_fewer_where_all_tensors_share_them() -> None:
