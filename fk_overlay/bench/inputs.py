@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +215,10 @@ class Inputs:
             return {}
         style = random.Random(ticket.seed).choice(("drawn", "shuffled"))
         generator = torch.Generator(next(iter(self.base.values())).device).manual_seed(ticket.seed)
-        given = {} if self._fresh is None else dict(self._fresh(self._held, ticket.seed))
+        given: dict[str, Tensor] = {}
+        if self._fresh is not None:
+            with _ordinary_dtype():  # an arm's is the model's, and its parent's is not
+                given.update(self._fresh(self._held, ticket.seed))
         values, order = {}, None
         for path, base in self.base.items():
             name = path.partition(".")[0]
@@ -307,6 +311,19 @@ def _reordered(base: Tensor, order: Tensor, generator: Generator) -> Tensor:
     shape = (len(rows), *(1 for _ in base.shape[1:]))
     scale = torch.rand(shape, generator=generator, device=base.device, dtype=torch.float32) + 0.5
     return (rows.float() * scale).to(base.dtype)
+
+
+@contextmanager
+def _ordinary_dtype() -> Iterator[None]:
+    """Floats are drawn in float32, unless the code says otherwise."""
+    import torch
+
+    held = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(held)
 
 
 def _poison(base: Tensor, poison: float | None) -> Tensor:

@@ -124,6 +124,21 @@ def test_a_task_may_draw_what_steers_the_work_itself() -> None:
     assert inputs(ids=torch.zeros(3, dtype=torch.int32), fresh=fresh).make(Ticket(6)).args[0].tolist() == [6, 6, 6]
 
 
+def test_both_sides_draw_the_same_whatever_dtype_a_model_has_made_the_default() -> None:
+    def fresh(arguments: Any, seed: int) -> dict[str, torch.Tensor]:
+        return {"x": torch.rand(4, generator=torch.Generator().manual_seed(seed))}
+
+    made = inputs(x=torch.randn(4), fresh=fresh)
+    parents = made.make(Ticket(6)).args[0]
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        arms = made.make(Ticket(6)).args[0]
+        assert torch.get_default_dtype() == torch.bfloat16
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(arms, parents)
+
+
 def test_what_is_only_written_to_holds_the_poison() -> None:
     made = inputs(out=torch.zeros(3, 2), x=torch.randn(3, 2), poisoned=("out",))
     assert made.make(Ticket(1)).args[0].isnan().all()
