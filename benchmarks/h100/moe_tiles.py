@@ -25,7 +25,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fk_overlay.tuning.layer import WRONG
 
@@ -45,8 +45,23 @@ SPACES = {
     1 << 20: {"m": (64, 128), "n": (64, 128, 256), "k": (64,), "group": (1, 8, 16, 32), "stages": (3, 4)},
 }
 """By the most tokens that a space is for."""
-Cut = tuple[tuple[int, ...], bool, bool]
-"""BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages; whether the weights come by bulk copies; and the rows too."""
+RESIDENT_M = 64
+"""Least BLOCK_M of programs that go from tile to tile: with few tokens there are few tiles for each."""
+
+
+class Cut(NamedTuple):
+    """A way to do one product.
+
+    Attributes:
+        tile: BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages.
+        described, joined, packed, resident: see ``grouped.py`` of the pack.
+    """
+
+    tile: tuple[int, int, int, int, int, int]
+    described: bool = False
+    joined: bool = False
+    packed: bool = False
+    resident: bool = False
 
 
 def cuts(most: int, gated: bool) -> Iterator[Cut]:
@@ -56,8 +71,12 @@ def cuts(most: int, gated: bool) -> Iterator[Cut]:
     for m, n, k, group, warps, stages in itertools.product(*sizes):
         weights = 2 * n if gated else n
         if (m + weights) * k * 2 * stages <= SHARED and m * weights / (32 * warps) <= REGISTERS:
-            ways = [(False, False), (True, False)] if gated else [(False, False), (True, False), (True, True)]
-            yield from (((m, n, k, group, warps, stages), *way) for way in ways)
+            tile = (m, n, k, group, warps, stages)
+            yield from (Cut(tile), Cut(tile, described=True))
+            more = Cut(tile, described=True, joined=gated, packed=not gated)
+            yield more
+            if m >= RESIDENT_M:
+                yield more._replace(resident=True)
 
 
 def space_of(tokens: int) -> int:
@@ -100,16 +119,20 @@ class Bench:
         self.wide, self.out = new(rows, 2 * self.experts.inter), new(self.tokens, self.experts.hidden)
 
     def product(self, gated: bool, cut: Cut) -> Callable[[], Any]:
-        tile, *how = cut
+        tile, how = cut.tile, (cut.described, cut.joined, cut.packed)
         call = self.modules["grouped"].grouped
         length = self.modules["moe_align"].length_for(self.layer.ids.numel(), tile[0], self.experts.experts, False)
         sorting = self.modules["moe_align"].align(self.layer.ids, tile[0], self.experts.experts, length)
         if gated:
             x, top_k = self.layer.work, self.experts.top_k
-            return lambda: call(x, self.w1, self.activated, *sorting, None, top_k, list(tile), True, *how, False)
-        x = self.between[: len(sorting[0])] if cut[2] else self.activated
+            return lambda: call(
+                x, self.w1, self.activated, *sorting, None, top_k, list(tile), True, *how, False, cut.resident
+            )
+        x = self.between[: len(sorting[0])] if cut.packed else self.activated
         shares = self.layer.shares
-        return lambda: call(x, self.w2, self.products, *sorting, shares, 1, list(tile), False, *how, False)
+        return lambda: call(
+            x, self.w2, self.products, *sorting, shares, 1, list(tile), False, *how, False, cut.resident
+        )
 
     def seconds(self, call: Callable[[], Any], calls: int) -> float:
         return median(self.clock.times(call, lambda number: None, calls))
@@ -130,7 +153,8 @@ class Bench:
         from vllm.model_executor.layers.fused_moe import fused_moe
 
         tiles, align = self.modules["tiles"], self.modules["moe_align"]
-        cut = tiles.Tiles(tiles.Product(*first[:2]), tiles.Product(*second[:2]), packed=second[2], early=early)
+        both = (tiles.Product(each.tile, each.described, each.joined, each.resident) for each in (first, second))
+        cut = tiles.Tiles(*both, packed=second.packed, early=early)
         self.modules["fused_experts"].tiles_for = lambda *asked: cut
         kernel = self.modules["fused_experts"].FusedExperts
         module, held = SimpleNamespace(moe_sum=ops.moe_sum), fused_moe.moe_align_block_size
@@ -207,7 +231,7 @@ def early_fault(shape: str, pack: Path) -> str:
 
 
 def _early(shape: str, pack: Path, answers: Any) -> None:
-    cut: Cut = ((32, 128, 128, 1, 4, 3), True, False)
+    cut = Cut((32, 128, 128, 1, 4, 3), described=True)
     try:
         apart = Bench(256, "skewed", shape, pack).whole(cut, cut, True)["apart"]
         answers.put("" if apart <= WRONG else f"results are {apart:.2g} of the norm away from the engine's")
@@ -239,7 +263,9 @@ def reason(error: Exception) -> str:
 
 def compile_all(mosts: list[int], shape: str, pack: Path, workers: int, timeout_s: float) -> set[tuple[int, bool, Cut]]:
     work = [(most, gated, cut) for most in mosts for gated in (True, False) for cut in cuts(most, gated)]
-    work.sort(key=lambda each: each[2][2])  # a fault of the least tried kind costs its process, not the other tiles
+    work.sort(
+        key=lambda each: (each[2].resident, each[2].packed)
+    )  # a fault of the least tried kind costs its process, not the other tiles
     until = time.monotonic() + timeout_s
     reasons: dict[tuple[int, bool, Cut], str] = {}
     with get_context("spawn").Pool(workers) as pool:
@@ -270,15 +296,15 @@ def measured(
             (benches["skewed"].seconds(benches["skewed"].product(gated, cut), SCREEN), cut) for cut in known
         )
         kept: list[Cut] = []
-        for rows in {cut[0][0] for cut in known}:
-            kept += [cut for _, cut in screened if cut[0][0] == rows][:BEST]
+        for rows in {cut.tile[0] for cut in known}:
+            kept += [cut for _, cut in screened if cut.tile[0] == rows][:BEST]
         again = [(sum(each.seconds(each.product(gated, cut), AGAIN) for each in benches.values()), cut) for cut in kept]
         found[gated] = sorted(again)
         row["first" if gated else "second"] = [[seconds, *cut] for seconds, cut in sorted(again)]
     pairs = sorted(
         (one + other, first, second)
         for (one, first), (other, second) in itertools.product(found[True], found[False])
-        if first[0][0] == second[0][0]
+        if first.tile[0] == second.tile[0]
     )
     for _, first, second in pairs[:PAIRS]:
         ways = {early: {law: bench.whole(first, second, early) for law, bench in benches.items()} for early in launches}
@@ -298,7 +324,8 @@ def measured(
 
 
 def said(cut: Cut) -> dict[str, Any]:
-    return {"tile": list(cut[0]), "described": cut[1]}
+    more = {name: True for name in ("joined", "resident") if getattr(cut, name)}
+    return {"tile": list(cut.tile), "described": cut.described, **more}
 
 
 def main() -> None:
@@ -350,7 +377,7 @@ def write(given: Any, rows: dict[int, Any]) -> None:
         whole, chosen = rows[tokens]["whole"].values(), rows[tokens]["chosen"]
         table[str(tokens)] = None
         if chosen and all(each["engine"] >= LEAST * each["pack"] for each in whole):
-            flags = {"packed": chosen["second"][2], "early": chosen["early"]}
+            flags = {"packed": chosen["second"].packed, "early": chosen["early"]}
             table[str(tokens)] = {name: said(chosen[name]) for name in ("first", "second")} | flags
     path = given.pack / "tiles.json"
     held = json.loads(path.read_text())

@@ -61,15 +61,17 @@ class FusedExperts:
             for w, n, cut in ((w1, inner, tiles.first), (w2, hidden, tiles.second))
         ]
         places = 0 if sorting[0] is None else len(sorting[0])
-        packed = tiles.packed and all(described) and 0 < places * inner <= workspace13.numel()
+        packed = tiles.packed and described[1] and 0 < places * inner <= workspace13.numel()
         activated = part(workspace13, places if packed else tokens * top_k, inner)
         products = part(workspace2, tokens, top_k, hidden)
         product = torch.ops.fk_h100_moe.grouped
         weigh = None if apply_router_weight_on_input else topk_weights
-        cut, how = list(tiles.first.tile), (described[0], packed, tiles.early)
-        product(hidden_states, w1, activated, *sorting, None, top_k, cut, True, *how)
-        cut, how = list(tiles.second.tile), (described[1], packed, tiles.early)
-        product(activated, w2, products.view(-1, hidden), *sorting, weigh, 1, cut, False, *how)
+        cut = tiles.first
+        how = described[0], cut.joined, packed, tiles.early, cut.resident
+        product(hidden_states, w1, activated, *sorting, None, top_k, list(cut.tile), True, *how)
+        cut = tiles.second
+        how = described[1], cut.joined, packed, tiles.early, cut.resident
+        product(activated, w2, products.view(-1, hidden), *sorting, weigh, 1, list(cut.tile), False, *how)
         self.moe_sum(products, output)
 
 

@@ -21,11 +21,13 @@ class Product:
 
     Attributes:
         tile: BLOCK_M, BLOCK_N, BLOCK_K, GROUP_M, warps, stages.
-        described: whether the weights come by bulk copies.
+        described, joined, resident: see :func:`grouped.grouped`.
     """
 
     tile: tuple[int, int, int, int, int, int]
     described: bool
+    joined: bool = False
+    resident: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,10 @@ def _read(path: Path) -> dict[str, dict[str, dict[int, Tiles | None]]]:
 
 
 def _tiles(said: dict[str, Any]) -> Tiles:
-    first, second = (Product(tuple(said[name]["tile"]), said[name]["described"]) for name in ("first", "second"))
+    first, second = (
+        Product(tuple(cut["tile"]), cut["described"], cut.get("joined", False), cut.get("resident", False))
+        for cut in (said["first"], said["second"])
+    )
     return Tiles(first, second, said.get("packed", False), said.get("early", False))
 
 

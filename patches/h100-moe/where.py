@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import torch
@@ -18,3 +19,11 @@ def on_device(*tensors: Tensor) -> bool:
 def device() -> str:
     """Where operators are checked."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@functools.cache
+def multiprocessors() -> int:
+    """Of this process's GPU; few under the interpreter, so that each has several tiles; Hopper's where none is."""
+    if INTERPRETED:
+        return 3
+    return torch.cuda.get_device_properties("cuda").multi_processor_count if torch.cuda.is_available() else 132

@@ -38,12 +38,16 @@ def main() -> None:
         print("opcheck", *set(torch.library.opcheck(operator, arguments).values()))
     for dtype, tiles in itertools.product((torch.bfloat16, torch.float16), TILES):
         for case in sorted_cases(Draw(3, dtype), tiles[0]):
-            print("gate_up", dtype, gate_up_right(grouped.grouped, case, tiles, False))
-            print("down", dtype, down_right(grouped.grouped, case, tiles, False))
-            if grouped.describable(case[1], case[1].shape[1] // 2, tiles):
-                print("gate_up described", dtype, gate_up_right(grouped.grouped, case, tiles, True))
-            if grouped.describable(case[1], case[1].shape[1], tiles):
-                print("down described", dtype, down_right(grouped.grouped, case, tiles, True))
+            for name, product, columns in (("gate_up", gate_up_right, 2), ("down", down_right, 1)):
+                ways = {"": (False, False, False)}
+                if grouped.describable(case[1], case[1].shape[1] // columns, tiles):
+                    ways[" described"] = (True, False, False)
+                    if product is gate_up_right:
+                        ways[" joined"] = (True, True, False)
+                    if case[3] is not None and case[0].shape[1] % tiles[2] == 0:
+                        ways[" resident"] = (True, True, True)
+                for way, how in ways.items():
+                    print(f"{name}{way}", dtype, product(grouped.grouped, case, tiles, *how))
             if case[3] is not None and grouped.describable(case[1], case[1].shape[1] // 2, tiles):
                 print("both packed", dtype, packed_right(grouped.grouped, case, tiles))
     if sys.argv[2:] == ["whole"]:
@@ -62,7 +66,7 @@ def package(folder: Path) -> None:
 def sorted_cases(draw: Draw, block: int) -> Iterator[tuple[Tensor, ...]]:
     """x, w1, ids, sorted pairs, owners, used; uneven shares, an expert without tokens, padding, widths that no tile
     divides; then few tokens, whose pairs are not sorted."""
-    for tokens, experts, top_k, hidden, inner in ((40, 4, 2, 72, 40), (5, 8, 3, 32, 96), (1, 128, 8, 64, 32)):
+    for tokens, experts, top_k, hidden, inner in ((40, 4, 2, 72, 40), (21, 8, 3, 64, 96), (1, 128, 8, 64, 32)):
         ids = torch.stack([draw.shuffled(experts)[:top_k] for _ in range(tokens)]).int()
         x, w1 = draw.normal(tokens, hidden), standins.experts(draw, experts, hidden, inner)[0]
         yield x, w1, ids, *by_expert(ids, experts, block)
@@ -82,24 +86,28 @@ def by_expert(ids: Tensor, experts: int, block: int) -> tuple[Tensor, Tensor, Te
     return ids.new_tensor(sorted_pairs + [pairs] * block), ids.new_tensor([*owners, 0]), ids.new_tensor([used])
 
 
-def gate_up_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
+def gate_up_right(
+    grouped: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool, joined: bool, resident: bool
+) -> bool:
     x, w1, ids, *sorting = case
     out = x.new_full((ids.numel(), w1.shape[1] // 2), torch.nan)
-    grouped(x, w1, out, *sorting, None, ids.shape[1], tiles, True, described, False, False)
+    grouped(x, w1, out, *sorting, None, ids.shape[1], tiles, True, described, joined, False, False, resident)
     token = torch.arange(len(x)).repeat_interleave(ids.shape[1])
     owners = ids.flatten().long()
     rows = [gated(linear(x[t].double(), w1[e].double()), "silu") for t, e in zip(token, owners, strict=True)]
     return near(out, torch.stack(rows))
 
 
-def down_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool) -> bool:
+def down_right(
+    grouped: Any, case: tuple[Tensor, ...], tiles: list[int], described: bool, joined: bool, resident: bool
+) -> bool:
     """Of the same cases: a row of its own for every pair, and all rows of ``w1``."""
     x, w, ids, *sorting = case
     pairs = ids.numel()
     rows = x.repeat_interleave(ids.shape[1], dim=0).contiguous()
     scale = torch.linspace(0.2, 1.0, pairs)
     out = x.new_full((pairs, w.shape[1]), torch.nan)
-    grouped(rows, w, out, *sorting, scale, 1, tiles, False, described, False, False)
+    grouped(rows, w, out, *sorting, scale, 1, tiles, False, described, joined, False, False, resident)
     owners = ids.flatten().long()
     wanted = [linear(row.double(), w[e].double()) for row, e in zip(rows, owners, strict=True)]
     return near(out, torch.stack(wanted) * scale.double()[:, None])
@@ -111,13 +119,13 @@ def packed_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int]) -> bo
     pairs, inner, places = ids.numel(), w1.shape[1] // 2, len(sorting[0])
     w2 = w1.new_empty(len(w1), tiles[1] * 2, inner).normal_()
     scale, top_k, outs = torch.linspace(0.2, 1.0, pairs), ids.shape[1], []
-    for packed in (False, True):
+    for packed, joined, resident in ((False,) * 3, (True, False, False), (True, True, False), (True, True, True)):
         between = x.new_full((places if packed else pairs, inner), torch.nan)
         out = x.new_full((pairs, tiles[1] * 2), torch.nan)
-        grouped(x, w1, between, *sorting, None, top_k, tiles, True, True, packed, False)
-        grouped(between, w2, out, *sorting, scale, 1, tiles, False, True, packed, False)
+        grouped(x, w1, between, *sorting, None, top_k, tiles, True, True, joined, packed, False, resident)
+        grouped(between, w2, out, *sorting, scale, 1, tiles, False, True, joined, packed, False, resident)
         outs.append(out)
-    return bool(torch.equal(*outs))
+    return all(torch.equal(out, outs[0]) for out in outs)
 
 
 def near(out: Tensor, wanted: Tensor) -> bool:
@@ -154,14 +162,15 @@ def whole(fused: Any, tiles: Any) -> None:
 
     fused.describable = noted
     for name, dtype, cut in (
-        ("float16", "float16", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), False) for _ in range(2)))),
-        ("float16 described", "float16", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), True) for _ in range(2)))),
+        ("float16", "float16", tiles.Tiles(*[tiles.Product((16, 32, 32, 1, 4, 3), False)] * 2)),
+        ("float16 described", "float16", tiles.Tiles(*[tiles.Product((16, 32, 32, 1, 4, 3), True)] * 2)),
+        ("packed", "float16", tiles.Tiles(*[tiles.Product((16, 32, 32, 1, 4, 3), True)] * 2, packed=True)),
         (
-            "packed",
+            "resident",
             "float16",
-            tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), True) for _ in range(2)), packed=True),
+            tiles.Tiles(*[tiles.Product((16, 32, 32, 1, 4, 3), True, True, True)] * 2, packed=True),
         ),
-        ("float32", "float32", tiles.Tiles(*(tiles.Product((16, 32, 32, 1, 4, 3), False) for _ in range(2)))),
+        ("float32", "float32", tiles.Tiles(*[tiles.Product((16, 32, 32, 1, 4, 3), False)] * 2)),
         ("unmeasured", "float16", None),
     ):
         fused.tiles_for = lambda *asked, cut=cut: cut

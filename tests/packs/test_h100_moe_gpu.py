@@ -15,8 +15,15 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 EXPERTS, HIDDEN, INNER, TOP_K = 16, 512, 256, 4
 TIMES = 20
-WAYS = [(False, False), (True, False), (True, True)]
-"""Weights by bulk copies; the rows between the products too."""
+WAYS = {
+    "pointers": (False, False, False, False),
+    "described": (True, False, False, False),
+    "joined": (True, True, False, False),
+    "packed": (True, True, True, False),
+    "resident": (True, True, False, True),
+    "resident packed": (True, True, True, True),
+}
+"""Weights by bulk copies; both halves in one; the rows between the products too; programs that go from tile to tile."""
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +51,14 @@ def sorted_by(pack: Any, ids: Any, block: int, experts: int) -> Any:
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["", "early"])
-@pytest.mark.parametrize(("described", "packed"), WAYS, ids=["pointers", "described", "packed"])
-@pytest.mark.parametrize("block", [16, 64, 128])
-def test_the_products_are_right_every_time(pack: Any, block: int, described: bool, packed: bool, early: bool) -> None:
-    tokens = 700
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("tile", [[16, 64, 64, 1, 4, 3], [64, 64, 64, 1, 4, 3], [128, 128, 64, 8, 8, 3]], ids=str)
+def test_the_products_are_right_every_time(pack: Any, tile: list[int], way: str, early: bool) -> None:
+    tokens, block, (described, joined, packed, resident) = 700, tile[0], WAYS[way]
     x, w1, w2 = normal(tokens, HIDDEN), normal(EXPERTS, 2 * INNER, HIDDEN), normal(EXPERTS, HIDDEN, INNER)
     w1, w2 = w1 / HIDDEN**0.5, w2 / INNER**0.5
     ids, scale = routed(tokens, EXPERTS, TOP_K), torch.rand(tokens * TOP_K, device="cuda")
-    tile, how = [block, 64, 64, 1, 4, 3], (described, packed, early)
+    how = described, joined, packed, early, resident
     places = pack.sort.length_for(ids.numel(), block, EXPERTS, True)
     between = torch.empty(places if packed else ids.numel(), INNER, device="cuda", dtype=torch.bfloat16)
     out = torch.empty(ids.numel(), HIDDEN, device="cuda", dtype=torch.bfloat16)
