@@ -263,9 +263,8 @@ def reason(error: Exception) -> str:
 
 def compile_all(mosts: list[int], shape: str, pack: Path, workers: int, timeout_s: float) -> set[tuple[int, bool, Cut]]:
     work = [(most, gated, cut) for most in mosts for gated in (True, False) for cut in cuts(most, gated)]
-    work.sort(
-        key=lambda each: (each[2].resident, each[2].packed)
-    )  # a fault of the least tried kind costs its process, not the other tiles
+    # A fault of the least tried kind costs its process, and then not the other tiles.
+    work.sort(key=lambda each: (each[2].resident, each[2].packed))
     until = time.monotonic() + timeout_s
     reasons: dict[tuple[int, bool, Cut], str] = {}
     with get_context("spawn").Pool(workers) as pool:
@@ -310,9 +309,7 @@ def measured(
         ways = {early: {law: bench.whole(first, second, early) for law, bench in benches.items()} for early in launches}
         for early, laws in list(ways.items()):
             if (apart := max(each["apart"] for each in laws.values())) > WRONG:
-                print(
-                    f"{tokens:6} {first} {second}, early {early}: results are {apart:.2g} of the norm away", flush=True
-                )
+                print(f"{tokens:6} {first} {second}, early {early}: {apart:.2g} of the norm away", flush=True)
                 del ways[early]
         if ways:
             early = min(ways, key=lambda way: sum(each["pack"] for each in ways[way].values()))
