@@ -18,7 +18,7 @@ PACKAGE = CHECKOUT / "fk_overlay"
 
 FLOORS = (
     {"core", "errors"},
-    {"contract", "stats", "lineage", "catalog", "packs", "plan", "environment", "tuned"},
+    {"contract", "stats", "lineage", "catalog", "packs", "plan", "environment", "stacks", "tuned"},
     {"engines", "overlay", "capture", "profiling", "scoring", "integrity"},
     {"serving", "compose", "bench", "report", "audit", "mini", "tuning"},
     {"cli"},

@@ -27,7 +27,7 @@ class Design:
 
     mode: Mode = "eager"
     warm_up: int = 10
-    iterations: int = 30
+    iterations: int = 20
     rounds: int = 10
     hot: int = 10
     processes: int = 2

@@ -32,7 +32,7 @@ ARGUMENTS_BYTES, ARGUMENTS_SHARE = 1 << 18, 0.1
 ROOM = 1 << 20
 COLD_S = 0.1
 """An oracle's first call that took less says little about the next ones."""
-MOST_BYTES, FEWEST = 1 << 30, 3
+MOST_BYTES, FEWEST = 1 << 29, 3
 """Results of a round are kept until it is over, and all travel: calls that return much are made less often, but at
 least so often."""
 MOST_WEIGHTS = 16 << 30
@@ -178,13 +178,16 @@ class Trial:
         self.evidence = Evidence(self._kept[0], self.task.tolerance[self.dtype])
         done = 0
         with ExitStack() as stack:
+            began = time.perf_counter()
             pairs = self._opened(stack)
+            self.facts["opening_s"] = round(time.perf_counter() - began, 2)
             for number, pair in enumerate(pairs):
                 rounds = (self.design.rounds - done) // (self.sittings - number)
                 done += rounds
                 if not self.evidence.hopeless:
                     self._turn_to(number)
                     self._sitting(pair, rounds, self._kept[self._snapshot], self.evidence)
+        self.facts["checking_s"] = round(self._spent_s, 2)
 
     def _turn_to(self, number: int) -> None:
         """To the kept call of this pair of processes."""

@@ -25,8 +25,9 @@ class CaseVerdict:
         calls: how often each arm was called; ``undecided``: calls that the baseline got wrong itself.
         captured_s: seconds that the scenario spent in this case; ``captured_share``: of all that the capture timed.
         device, dtype: where and in what it ran.
-        facts: what else was noted: seconds of one call of the oracle, and of one of each arm with a hot cache on a GPU,
-            peak memory of the arms, and weights that the engine holds in another form than the captured one.
+        facts: what else was noted: seconds of one call of the oracle, of one of each arm with a hot cache on a GPU, of
+            opening the arms and of all checks; peak memory of the arms, and weights that the engine holds in another
+            form than the captured one.
     """
 
     task: str

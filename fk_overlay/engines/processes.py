@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
+from fk_overlay import stacks
 from fk_overlay.engines.forkserver import Forked, ForkServer
 from fk_overlay.engines.interrupts import interruptible
 from fk_overlay.errors import LaunchError
-from fk_overlay.overlay import stacks
 
 PR_SET_PDEATHSIG = 1
 STOP_S = 20.0

@@ -24,11 +24,11 @@ from fk_overlay.overlay.loader import load, package_name
 from fk_overlay.overlay.ordie import OrDie
 from fk_overlay.overlay.receipts import Receipt
 from fk_overlay.overlay.seams import function, ir, method, model, tuning
-from fk_overlay.overlay.stacks import listen
 from fk_overlay.overlay.strangers import strangers
 from fk_overlay.overlay.tally import Tally
 from fk_overlay.overlay.witness import Witness
 from fk_overlay.plan import Plan, Swap, make
+from fk_overlay.stacks import listen
 
 if TYPE_CHECKING:
     from fk_overlay.overlay.ranged import Ranged

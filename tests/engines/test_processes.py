@@ -209,7 +209,7 @@ def test_waiting_too_long_is_a_hang(start: Any) -> None:
 def test_an_engine_that_hangs_says_where(start: Any) -> None:
     script = """
     import subprocess, sys, time
-    from fk_overlay.overlay.stacks import listen
+    from fk_overlay.stacks import listen
 
     listen()
     deaf = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

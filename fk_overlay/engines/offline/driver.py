@@ -11,7 +11,7 @@ from typing import IO, Any, Protocol
 
 from fk_overlay.core import Request
 from fk_overlay.engines.processes import die_with_parent
-from fk_overlay.overlay.stacks import listen
+from fk_overlay.stacks import listen
 
 
 class Driver(Protocol):

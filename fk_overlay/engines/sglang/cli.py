@@ -13,7 +13,7 @@ from fk_overlay.engines.gpus import names
 from fk_overlay.engines.processes import die_with_parent
 from fk_overlay.engines.sglang import standins
 from fk_overlay.engines.sglang.environment import CPU_ENGINE
-from fk_overlay.overlay.stacks import listen
+from fk_overlay.stacks import listen
 
 if not names():
     os.environ.setdefault(CPU_ENGINE, "1")

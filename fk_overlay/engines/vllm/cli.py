@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import metadata
 
 from fk_overlay.engines.processes import die_with_parent
-from fk_overlay.overlay.stacks import listen
+from fk_overlay.stacks import listen
 
 
 def answer_for_cpu_build() -> None:
