@@ -308,8 +308,9 @@ def measured(
     for _, first, second in pairs[:PAIRS]:
         ways = {early: {law: bench.whole(first, second, early) for law, bench in benches.items()} for early in launches}
         for early, laws in list(ways.items()):
-            if (apart := max(each["apart"] for each in laws.values())) > WRONG:
-                print(f"{tokens:6} {first} {second}, early {early}: {apart:.2g} of the norm away", flush=True)
+            apart = [each["apart"] for each in laws.values()]
+            if not all(each <= WRONG for each in apart):  # NaN is wrong too
+                print(f"{tokens:6} {first} {second}, early {early}: {apart} of the norm away", flush=True)
                 del ways[early]
         if ways:
             early = min(ways, key=lambda way: sum(each["pack"] for each in ways[way].values()))

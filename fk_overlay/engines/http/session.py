@@ -57,6 +57,7 @@ class HttpSession(ABC):
 
     def wait_ready(self, timeout_s: float) -> None:
         """Raises :class:`LaunchError` for an engine that ended, does not answer in time, or found its port taken."""
+        port = urlsplit(self.url).port or 0
         now = last_free = time.monotonic()
         deadline = now + timeout_s
         while not self._healthy():
@@ -65,12 +66,12 @@ class HttpSession(ABC):
             now = time.monotonic()
             if now > deadline:
                 raise self.process.hung(f"the engine did not answer on {self.url} within {timeout_s:.0f} s")
-            if not self._taken():
+            if not listening(port) or held_by(port, self.pids):
                 last_free = now
             elif now > last_free + TAKEN_S:
                 break
             time.sleep(0.2)
-        if self._taken():
+        if not held_by(port, self.pids):
             message = f"what listens on {self.url} is another process; the engine found its port taken"
             raise LaunchError(message, state="refused", log=self.process.tail())
 
@@ -99,11 +100,6 @@ class HttpSession(ABC):
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             text: str = answer.read().decode()
         return text
-
-    def _taken(self) -> bool:
-        """Whether its port is another process's."""
-        port = urlsplit(self.url).port or 0
-        return listening(port) and not held_by(port, self.pids)
 
     def _healthy(self) -> bool:
         try:
