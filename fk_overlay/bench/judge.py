@@ -98,8 +98,8 @@ def _judged(trial: Trial, evidence: Evidence) -> CaseVerdict:
         rejections.append(Rejection("g.recheck", odd))
     if not evidence.hopeless:
         rejections += filter(None, [envelope(evidence.errors[CANDIDATE], evidence.errors[BASELINE])])
-    if said == "improved" and not any(each.guard == "g.device_sync" for each in rejections):
-        rejections += filter(None, [_unseen(evidence)])  # work that is left behind is the plainer word for it
+    if said == "improved":
+        rejections += filter(None, [_unseen(evidence)])
     rejections += _floor(trial, found)
     if rejections:
         return _rejected(trial, rejections)

@@ -48,9 +48,9 @@ class Rejection:
 
 
 _TABLE = (
+    Guard("g.device_sync", "no work is left on the device when the result is there", "invalid"),
     Guard("g.outproc", "messages, counts and the clock belong to another process, and its clock agrees", "invalid"),
     Guard("g.integrity", "guarded functions, flags, threads, children and sockets are as they were", "invalid"),
-    Guard("g.device_sync", "no work is left on the device when the result is there", "invalid"),
     Guard("g.engage", "the candidate ran, and did not call what it replaces", "not_engaged"),
     Guard(
         "g.contract",
@@ -69,7 +69,8 @@ _TABLE = (
     Guard("g.clean", "the pack is the one that was frozen, and each arm has caches of its own", "invalid"),
 )
 GUARDS: Mapping[str, Guard] = {guard.name: guard for guard in _TABLE}
-"""In the order in which a verdict names them when several reject: whether it can be believed comes first."""
+"""In the order in which a verdict names them when several reject: whether it can be believed comes first, and work that
+is left behind ahead of the saving that a clock does not see for it."""
 
 
 def first(rejections: list[Rejection]) -> Rejection | None:
