@@ -27,10 +27,11 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import moe_table
+
 from fk_overlay.tuning.layer import WRONG
 
 LAWS = ("skewed", "uniform")
-LEAST = 1.01
 SHARED, REGISTERS = 227 << 10, 128
 """Bytes of a block on Hopper, and registers of a thread that results may take."""
 BEST, SCREEN, AGAIN = 4, 5, 30
@@ -114,9 +115,10 @@ class Bench:
         def new(*size: int) -> Any:
             return torch.randn(size, device="cuda", dtype=torch.bfloat16)
 
-        self.between = new(rows + self.experts.experts * 128, self.experts.inter)
-        self.activated, self.products = new(rows, self.experts.inter), new(rows, self.experts.hidden)
-        self.wide, self.out = new(rows, 2 * self.experts.inter), new(self.tokens, self.experts.hidden)
+        self.inner, self.activated = new(rows, self.experts.inter), new(rows, self.experts.inter)
+        self.between, self.packed_for = new(rows + self.experts.experts * 128, self.experts.inter), 0
+        self.wide, self.products = new(rows, 2 * self.experts.inter), new(rows, self.experts.hidden)
+        self.out = new(self.tokens, self.experts.hidden)
 
     def product(self, gated: bool, cut: Cut) -> Callable[[], Any]:
         tile, how = cut.tile, (cut.described, cut.joined, cut.packed)
@@ -128,11 +130,37 @@ class Bench:
             return lambda: call(
                 x, self.w1, self.activated, *sorting, None, top_k, list(tile), True, *how, False, cut.resident
             )
-        x = self.between[: len(sorting[0])] if cut.packed else self.activated
+        x = self.packed(tile[0], sorting[0]) if cut.packed else self.inner
         shares = self.layer.shares
         return lambda: call(
             x, self.w2, self.products, *sorting, shares, 1, list(tile), False, *how, False, cut.resident
         )
+
+    def packed(self, block_m: int, sorted_pairs: Any) -> Any:
+        """``inner`` in the order of the sort for one BLOCK_M, until it is asked for in that of another."""
+        packed = self.between[: len(sorted_pairs)]
+        if self.packed_for != block_m:
+            packed.copy_(self.inner[sorted_pairs.long().clamp(max=len(self.inner) - 1)])
+            self.packed_for = block_m
+        return packed
+
+    def apart(self, gated: bool, cut: Cut) -> float:
+        """How far the product is from the engine's, as a share of its norm."""
+        result, wanted = (self.activated if gated else self.products), self.wanted[gated].float()
+        result.zero_()
+        self.product(gated, cut)()
+        return float((result.float() - wanted).norm() / wanted.norm())
+
+    @functools.cached_property
+    def wanted(self) -> dict[bool, Any]:
+        """The engine's products, the first activated: what :meth:`product` is to compute."""
+        import torch
+
+        calls = self.launches()
+        for name in ("first", "activation", "second"):
+            calls[name]()
+        torch.cuda.synchronize()
+        return {True: self.activated.clone(), False: self.products.clone()}
 
     def seconds(self, call: Callable[[], Any], calls: int) -> float:
         return median(self.clock.times(call, lambda number: None, calls))
@@ -176,10 +204,11 @@ class Bench:
         finally:
             fused_moe.moe_align_block_size = held
         apart = float((self.out.float() - wanted).norm() / wanted.norm())
+        self.packed_for = 0
         return {"engine": engine, "pack": pack, "apart": apart}
 
-    def around(self) -> dict[str, float]:
-        """What the engine's launches take one by one, and the pack's sort."""
+    def launches(self) -> dict[str, Callable[[], Any]]:
+        """The engine's launches one by one, and the pack's sort."""
         import torch
         import triton.language as tl
         from vllm import _custom_ops as ops
@@ -198,15 +227,14 @@ class Bench:
                 use_int8_w8a16=False, use_int4_w4a16=False, per_channel_quant=False,
             )  # fmt: skip
 
-        calls = {
+        return {
             "sort": lambda: fused_moe.moe_align_block_size(ids, block, experts),
             "first": lambda: product(self.layer.work, self.w1, self.wide, False, top_k),
             "activation": lambda: torch.ops._C.silu_and_mul(self.activated, self.wide),
-            "second": lambda: product(self.activated, self.w2, self.products, True, 1),
+            "second": lambda: product(self.inner, self.w2, self.products, True, 1),
             "sum": lambda: ops.moe_sum(self.products.view(self.tokens, top_k, -1), self.out),
             "pack's sort": lambda: mine.align(ids, block, experts, mine.length_for(ids.numel(), block, experts, False)),
         }
-        return {name: self.seconds(call, AGAIN) for name, call in calls.items()}
 
 
 def of_pack(folder: Path, name: str) -> Any:
@@ -280,6 +308,19 @@ def compile_all(mosts: list[int], shape: str, pack: Path, workers: int, timeout_
     return fit
 
 
+def right(bench: Bench, gated: bool, known: list[Cut]) -> list[Cut]:
+    """Those whose product is the engine's, in the order of their BLOCK_M. What the others have in common is told."""
+    found, wrong = [], Counter[str]()
+    for cut in sorted(known):
+        if bench.apart(gated, cut) <= WRONG:  # NaN is wrong too
+            found.append(cut)
+        else:
+            wrong[", ".join(name for name, said in cut._asdict().items() if said is True) or "by pointers"] += 1
+    for kind, count in wrong.items():
+        print(f"{bench.tokens:6} {'first' if gated else 'second'}: {count} wrong of {kind}", flush=True)
+    return found
+
+
 def measured(
     tokens: int, fit: set[tuple[int, bool, Cut]], launches: tuple[bool, ...], given: Any, weights: Any
 ) -> tuple[dict[str, Any], Any]:
@@ -290,7 +331,9 @@ def measured(
     row: dict[str, Any] = {"chosen": None, "whole": {}, "other": None}
     found: dict[bool, list[tuple[float, Cut]]] = {}
     for gated in (True, False):
-        known = [cut for most, of, cut in fit if most == space_of(tokens) and of == gated]
+        known = right(
+            benches["skewed"], gated, [cut for most, of, cut in fit if (most, of) == (space_of(tokens), gated)]
+        )
         screened = sorted(
             (benches["skewed"].seconds(benches["skewed"].product(gated, cut), SCREEN), cut) for cut in known
         )
@@ -317,13 +360,11 @@ def measured(
             row["chosen"] = {"first": first, "second": second, "early": early}
             row["whole"], row["other"] = ways[early], ways.get(not early)
             break
-    row["around"] = {law: bench.around() for law, bench in benches.items()}
+    row["around"] = {
+        law: {name: bench.seconds(call, AGAIN) for name, call in bench.launches().items()}
+        for law, bench in benches.items()
+    }
     return row, weights
-
-
-def said(cut: Cut) -> dict[str, Any]:
-    more = {name: True for name in ("joined", "resident") if getattr(cut, name)}
-    return {"tile": list(cut.tile), "described": cut.described, **more}
 
 
 def main() -> None:
@@ -355,43 +396,11 @@ def main() -> None:
             if other := (row["other"] or {}).get(law):
                 print(f"       {'':8} the other way about: pack {us(other, 'pack')}, {other['apart']:.1e} apart")
         given.json.write_text(json.dumps(rows))
-        write(given, rows)
+        moe_table.write(given.pack, given.shape, rows)
 
 
 def us(whole: dict[str, float], name: str) -> str:
     return f"{whole[name] * 1e6:7.1f} us"
-
-
-def write(given: Any, rows: dict[int, Any]) -> None:
-    """The pack's table: where the pack is not faster, and below what was measured, the engine's own kernels run."""
-    import torch
-
-    from fk_overlay.tuning import shapes
-
-    shape = shapes.get(given.shape)
-    key = f"{shape.experts} experts, hidden {shape.hidden}, inner {shape.inter}, top {shape.top_k}"
-    table: dict[str, Any] = {"1": None}
-    for tokens in sorted(rows):
-        whole, chosen = rows[tokens]["whole"].values(), rows[tokens]["chosen"]
-        table[str(tokens)] = None
-        if chosen and all(each["engine"] >= LEAST * each["pack"] for each in whole):
-            flags = {"packed": chosen["second"].packed, "early": chosen["early"]}
-            table[str(tokens)] = {name: said(chosen[name]) for name in ("first", "second")} | flags
-    path = given.pack / "tiles.json"
-    held = json.loads(path.read_text())
-    held.setdefault(torch.cuda.get_device_name(), {})[key] = table
-    path.write_text(
-        "{\n" + ",\n".join(f'  "{card}": {{\n{_shapes(found)}\n  }}' for card, found in held.items()) + "\n}\n"
-    )
-
-
-def _shapes(found: dict[str, Any]) -> str:
-    """A line for each number of tokens."""
-    told = []
-    for shape, rows in found.items():
-        lines = ",\n".join(f'      "{tokens}": {json.dumps(cut)}' for tokens, cut in rows.items())
-        told.append(f'    "{shape}": {{\n{lines}\n    }}')
-    return ",\n".join(told)
 
 
 if __name__ == "__main__":

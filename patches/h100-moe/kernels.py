@@ -115,16 +115,11 @@ def by_program(
     total, first, step = blocks * columns, tl.program_id(0), tl.num_programs(0)
     row, depth = tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_K)
     kind = out.dtype.element_ty
-    # What a tile has to know is asked for a tile ahead: nothing waits for it.
-    block, _ = _place(max(min(first, total - 1), 0), max(blocks, 1), columns, GROUP_M)
-    next_expert = tl.load(experts + block)
-    next_pair = tl.load(sorted_pairs + block * BLOCK_M + row)
+    # Nothing may be carried from turn to turn: Triton 3.6 gives the inner loop of a flattened one the next turn's.
     for program in tl.range(first, total, step, flatten=True):
         block, tile = _place(program, blocks, columns, GROUP_M)
-        expert, pair = next_expert, next_pair.to(tl.int64)
-        after, _ = _place(min(program + step, total - 1), blocks, columns, GROUP_M)
-        next_expert = tl.load(experts + after)
-        next_pair = tl.load(sorted_pairs + after * BLOCK_M + row)
+        expert = tl.load(experts + block)
+        pair = tl.load(sorted_pairs + block * BLOCK_M + row).to(tl.int64)
         real = pair < pairs
         if SCALED:
             share = tl.load(scale + pair, mask=real, other=0.0)
