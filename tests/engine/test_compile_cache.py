@@ -55,6 +55,7 @@ def launch(folder: Path, pack: Path | None, cache: Path, *, digest: str | None =
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: test-piecewise\nVersion: 0\n")
     (info / "entry_points.txt").write_text("[vllm.general_plugins]\npiecewise = piecewise:register\n")
     env = environment(order)
+    del env["TORCH_COMPILE_DISABLE"]
     paths = [str(info.parent), str(HERE), env.get("PYTHONPATH", "")]
     env = {**env, "PYTHONPATH": os.pathsep.join(paths), "FK_TEST_FACTOR": "2"}
     script = folder / "generate.py"
