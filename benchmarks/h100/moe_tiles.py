@@ -40,8 +40,6 @@ SPACES = {
     1 << 20: {"m": (64, 128), "n": (64, 128, 256), "k": (64,), "group": (1, 8, 16, 32), "stages": (3, 4)},
 }
 """By the most tokens that a space is for."""
-RESIDENT_M = 64
-"""Least BLOCK_M of programs that go from tile to tile: with few tokens there are few tiles for each."""
 
 
 def cuts(most: int, gated: bool) -> Iterator[Cut]:
@@ -54,9 +52,7 @@ def cuts(most: int, gated: bool) -> Iterator[Cut]:
             tile = (m, n, k, group, warps, stages)
             yield from (Cut(tile), Cut(tile, described=True))
             more = Cut(tile, described=True, joined=gated, packed=not gated)
-            yield more
-            if m >= RESIDENT_M:
-                yield more._replace(resident=True)
+            yield from (more, more._replace(resident=True))
 
 
 def space_of(tokens: int) -> int:

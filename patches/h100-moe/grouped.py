@@ -26,6 +26,8 @@ from .where import INTERPRETED, LIBRARY, device, multiprocessors
 
 ALIGNED = 16
 """Bytes that a row of a described tensor must be a multiple of."""
+SHARED = 227 << 10
+"""Bytes of shared memory that the blocks of one multiprocessor of Hopper have between them."""
 
 
 def grouped(
@@ -59,8 +61,8 @@ def grouped(
         packed: the rows between the products, ``out`` of a gated one and ``x`` of the other, are those of
             ``sorted_pairs``, with padding.
         early: this launch, and the next one's, may begin before what is ahead of it is over.
-        resident: one program for each multiprocessor, where pairs are sorted, weights described, and joined if gated,
-            and BLOCK_K divides k; else one for each tile.
+        resident: as many programs as the card holds at once, where pairs are sorted, weights described, and joined if
+            gated, and BLOCK_K divides k; else one for each tile.
     """
     pairs, n = len(x) * top_k if gated else len(out), out.shape[1]
     if not pairs:
@@ -80,7 +82,8 @@ def grouped(
     }  # fmt: skip
     is_sorted, even = sorted_pairs is not None, k % block_k == 0
     if resident and described and joined == gated and is_sorted and even:
-        kernels.by_program[(min(count, multiprocessors()),)](*tensors, n, k, pairs, x.stride(0), out.stride(0), **how)
+        programs = min(count, _at_once(tiles, gated) * multiprocessors())
+        kernels.by_program[(programs,)](*tensors, n, k, pairs, x.stride(0), out.stride(0), **how)
         return
     kernels.by_tile[(count,)](
         *tensors, n, k, length, pairs, x.stride(0), w.stride(0), w.stride(1), out.stride(0),
@@ -93,6 +96,14 @@ def _tiles(w: Tensor, block_n: int, block_k: int, joined: bool) -> TensorDescrip
     if joined:
         return TensorDescriptor.from_tensor(w.view(experts, 2, rows // 2, k), [1, 2, block_n, block_k])
     return TensorDescriptor.from_tensor(w.view(-1, k), [block_n, block_k])
+
+
+def _at_once(tiles: Sequence[int], gated: bool) -> int:
+    """How many programs a multiprocessor holds. Tiles of fewer than 64 rows are multiplied from registers, so that a
+    stage less of them lies in shared memory."""
+    block_m, block_n, block_k, _, _, stages = tiles
+    elements = (block_m + (2 * block_n if gated else block_n)) * block_k
+    return max(1, SHARED // (2 * elements * (stages if block_m >= 64 else stages - 1)))
 
 
 def length_for(tokens: int, pairs: int, block_m: int, sorted_pairs: Tensor | None) -> int:
@@ -146,9 +157,9 @@ def compile_cases() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     operator, sorting = torch.ops.fk_h100_moe.grouped.default, (ids, ids, ids)
     few, many = [32, 128, 128, 1, 4, 3], ([128, 128, 64, 16, 8, 4], [128, 256, 64, 16, 8, 4])
     ways = [(False,) * 5, (True, False, False, False, False), (True, False, True, True, False)]
-    wide = [(True, True, True, True, False), (True, True, True, True, True)]
-    for first, second, each in ((few, few, ways), (*many, ways + wide)):
-        for how in each:
+    ways += [(True, True, True, True, False), (True, True, True, True, True)]
+    for first, second in ((few, few), many):
+        for how in ways:
             x, activated = (torch.empty(rows, k, dtype=torch.bfloat16) for rows, k in ((32, hidden), (256, inner)))
             yield operator, (x, w1, activated, *sorting, None, top_k, first, True, *how)
             yield operator, (activated, w2, x.new_empty(256, hidden), *sorting, scale, 1, second, False, *how)

@@ -1,7 +1,7 @@
 """The kernels of the two grouped products. Each program multiplies tiles of tokens with tiles of one expert's weights.
 
-:func:`by_tile` has a program for every tile; :func:`by_program` one for every multiprocessor, which goes from tile to
-tile and asks for the next one's weights and rows before it writes the last one's results.
+:func:`by_tile` has a program for every tile; :func:`by_program` as many as the card holds at once, which go from tile
+to tile and ask for the next one's weights and rows before they write the last one's results.
 """
 
 import triton
