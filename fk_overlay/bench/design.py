@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fk_overlay.bench.calling import Mode
+if TYPE_CHECKING:
+    from fk_overlay.bench.calling import Mode
 
 
 @dataclass(frozen=True, slots=True)

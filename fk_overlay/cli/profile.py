@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fk_overlay.cli.options import EngineName, ScenarioName
-from fk_overlay.profiling.run import Loads, Order, Size
-from fk_overlay.profiling.tools import Budget
+from fk_overlay.profiling.limits import Budget, Size
+
+if TYPE_CHECKING:
+    from fk_overlay.profiling.run import Order
 
 PROFILES = Path("reports/profiles")
 SIZE, DEFAULT = Size(), Budget("ncu")
@@ -86,6 +88,7 @@ def _order(engine_name: str, scenario_name: str, patch: str | None, size: Size) 
     from fk_overlay import catalog, environment
     from fk_overlay.engines.base import get_engine
     from fk_overlay.engines.checkpoints import resolve, vocab_size
+    from fk_overlay.profiling.run import Loads, Order
     from fk_overlay.serving.judge import candidates
     from fk_overlay.serving.workload import make_requests
 

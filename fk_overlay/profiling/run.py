@@ -53,23 +53,6 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How much of a load is profiled: a profiler holds every call of every operator in memory.
-
-    Attributes:
-        requests: at most so many, None for all.
-        tokens: at most so many output tokens each. Fewer make the prefill weigh more than it does under the whole load.
-    """
-
-    requests: int | None = None
-    tokens: int = 64
-
-    def of(self, requests: Sequence[Request]) -> list[Request]:
-        chosen = requests[: self.requests]
-        return [replace(each, output_len=min(each.output_len, self.tokens)) for each in chosen]
-
-
-@dataclass(frozen=True, slots=True)
 class Loads:
     profiled: Sequence[Request]
     quiet: Sequence[Request]

@@ -11,12 +11,11 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from fk_overlay.errors import UsageError
 from fk_overlay.profiling.attribution import OUTSIDE, PREFIX
+from fk_overlay.profiling.limits import Budget, ToolName
 
-ToolName = Literal["ncu", "nsys"]
 PARTS_OF = {"ncu": ("NVIDIA Nsight Compute", "nsight-compute"), "nsys": ("NVIDIA Nsight Systems", "nsight-systems-cli")}
 """Product and package of NVIDIA's CUDA repository that each binary comes with."""
 METRICS = {
@@ -27,24 +26,6 @@ METRICS = {
 """What ncu measures: duration, and how much of the two roofs is reached (its section SpeedOfLight)."""
 TO_US = {"nsecond": 1e-3, "ns": 1e-3, "usecond": 1.0, "us": 1.0, "msecond": 1e3, "ms": 1e3, "second": 1e6, "s": 1e6}
 REPORT = "nvtx_kern_sum"
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How much a tool may look into.
-
-    Attributes:
-        kernel: regular expression of kernel names (ncu).
-        skip, launches: of the launches of such kernels, counted from the engine's start, how many are passed over and
-            then measured (ncu).
-        finish_s: how long the tool may take to write its report once the engine has ended.
-    """
-
-    tool: ToolName
-    kernel: str = ".*"
-    skip: int = 0
-    launches: int = 20
-    finish_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from fk_overlay.errors import LaunchError, UsageError
 from fk_overlay.lineage.record import Recorder
 from fk_overlay.plan import Profiling
 from fk_overlay.profiling import tools
+from fk_overlay.profiling.limits import Budget, ToolName
 from fk_overlay.profiling.run import Order, header, prepared, watched
-from fk_overlay.profiling.tools import Budget, Kernel
+from fk_overlay.profiling.tools import Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Wrapped:
     engine: str
     engine_version: str
     scenario: str
-    tool: tools.ToolName
+    tool: ToolName
     kernels: Mapping[str, tuple[Kernel, ...]]
 
 

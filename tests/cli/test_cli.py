@@ -130,6 +130,12 @@ def test_nothing_heavy_is_imported_for_it(words: list[str]) -> None:
     assert found.stdout.splitlines()[-1] == "HEAVY"
 
 
+def test_the_verbs_bring_no_nouns_before_they_are_called() -> None:
+    code = "import sys, fk_overlay.cli.main; print('fk_overlay.core' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout == "False\n"
+
+
 # ---------------------------------------------------------------- errors
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fk_overlay.cli.main import app
 from fk_overlay.errors import UsageError
 from fk_overlay.profiling import run, wrapped
-from fk_overlay.profiling.tools import Budget
+from fk_overlay.profiling.limits import Budget
 
 REPOSITORY = Path(__file__).parents[2]
 SCENARIO = str(REPOSITORY / "scenarios/tiny-llama.yaml")

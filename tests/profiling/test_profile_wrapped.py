@@ -18,7 +18,7 @@ from fk_overlay.engines.processes import EngineProcess
 from fk_overlay.errors import LaunchError, UsageError
 from fk_overlay.lineage.record import read
 from fk_overlay.profiling import run, wrapped
-from fk_overlay.profiling.tools import Budget
+from fk_overlay.profiling.limits import Budget
 from fk_overlay.report import kernels
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fk_overlay.errors import UsageError
 from fk_overlay.profiling import tools
-from fk_overlay.profiling.tools import Budget, ToolName
+from fk_overlay.profiling.limits import Budget, ToolName
 
 NCU = """==PROF== Connected to process 41 (/usr/bin/python3)
 ==PROF== Disconnected from process 41
