@@ -33,7 +33,7 @@ def pack() -> types.SimpleNamespace:
     package.__path__ = [str(PATCHES / "h100-moe")]
     sys.modules[name] = package
     return types.SimpleNamespace(
-        grouped=importlib.import_module(f"{name}.grouped").grouped,
+        products=importlib.import_module(f"{name}.grouped"),
         sort=importlib.import_module(f"{name}.moe_align"),
     )
 
@@ -53,7 +53,10 @@ def sorted_by(pack: Any, ids: Any, block: int, experts: int) -> Any:
 @pytest.mark.parametrize("early", [False, True], ids=["", "early"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("tile", [[16, 64, 64, 1, 4, 3], [64, 64, 64, 1, 4, 3], [128, 128, 64, 8, 8, 3]], ids=str)
-def test_the_products_are_right_every_time(pack: Any, tile: list[int], way: str, early: bool) -> None:
+def test_the_products_are_right_every_time(
+    pack: Any, tile: list[int], way: str, early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack.products, "multiprocessors", lambda: 5)  # so that each program has several tiles
     tokens, block, (described, joined, packed, resident) = 700, tile[0], WAYS[way]
     x, w1, w2 = normal(tokens, HIDDEN), normal(EXPERTS, 2 * INNER, HIDDEN), normal(EXPERTS, HIDDEN, INNER)
     w1, w2 = w1 / HIDDEN**0.5, w2 / INNER**0.5
@@ -66,8 +69,8 @@ def test_the_products_are_right_every_time(pack: Any, tile: list[int], way: str,
     def layer() -> None:
         between.fill_(float("nan"))
         sorting = sorted_by(pack, ids, block, EXPERTS)
-        pack.grouped(x, w1, between, *sorting, None, TOP_K, tile, True, *how)
-        pack.grouped(between, w2, out, *sorting, scale, 1, tile, False, *how)
+        pack.products.grouped(x, w1, between, *sorting, None, TOP_K, tile, True, *how)
+        pack.products.grouped(between, w2, out, *sorting, scale, 1, tile, False, *how)
 
     layer()
     wanted = reference(x, w1, w2, ids, scale)
