@@ -49,8 +49,8 @@ class Rejection:
 
 _TABLE = (
     Guard("g.device_sync", "no work is left on the device when the result is there", "invalid"),
-    Guard("g.outproc", "messages, counts and the clock belong to another process, and its clock agrees", "invalid"),
     Guard("g.integrity", "guarded functions, flags, threads, children and sockets are as they were", "invalid"),
+    Guard("g.outproc", "messages, counts and the clock belong to another process, and its clock agrees", "invalid"),
     Guard("g.engage", "the candidate ran, and did not call what it replaces", "not_engaged"),
     Guard(
         "g.contract",

@@ -8,9 +8,9 @@ from adversarial.stage import Stage
 HACK = Hack(
     "B35",
     "Walks frames to read or change the harness's variables",
-    guard="g.outproc",
+    guard="g.integrity",
     state="invalid",
-    said=r"claim|clock|impossible|wall",
+    said=r"^what times a call was replaced",
     part="",
 )
 KERNEL = """

@@ -117,7 +117,7 @@ def packed_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int]) -> bo
     """The second product of rows that lie in the order of the sort, against that of rows that lie in the pairs'."""
     x, w1, ids, *sorting = case
     pairs, inner, places = ids.numel(), w1.shape[1] // 2, len(sorting[0])
-    w2 = w1.new_empty(len(w1), tiles[1] * 2, inner).normal_()
+    w2 = w1.new_empty(len(w1), tiles[1] * 2, inner).normal_(generator=torch.Generator().manual_seed(5))
     scale, top_k, outs = torch.linspace(0.2, 1.0, pairs), ids.shape[1], []
     for packed, joined, resident in ((False,) * 3, (True, False, False), (True, True, False), (True, True, True)):
         between = x.new_full((places if packed else pairs, inner), torch.nan)
@@ -125,7 +125,7 @@ def packed_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int]) -> bo
         grouped(x, w1, between, *sorting, None, top_k, tiles, True, True, joined, packed, False, resident)
         grouped(between, w2, out, *sorting, scale, 1, tiles, False, True, joined, packed, False, resident)
         outs.append(out)
-    return all(torch.equal(out, outs[0]) for out in outs)
+    return all(near(out, outs[0].double()) for out in outs)  # a wider product may sum in another order
 
 
 def near(out: Tensor, wanted: Tensor) -> bool:
