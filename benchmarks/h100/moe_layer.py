@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import sys
-import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+
+from fk_overlay.overlay.loader import module_of
+from fk_overlay.tuning.layer import distance
 
 CALLS = 30
 """Of one measurement."""
@@ -51,7 +51,8 @@ class Bench:
         from fk_overlay.tuning.layer import Layer
         from fk_overlay.tuning.routing import Routing
 
-        self.modules = {name: of_pack(self.pack, name) for name in ("grouped", "moe_align", "fused_experts", "tiles")}
+        files = ("grouped", "moe_align", "fused_experts", "tiles")
+        self.modules = {name: module_of(self.pack.resolve(), "h100_moe", name) for name in files}
         self.clock = GraphClock.here()
         self.experts = shapes.get(self.shape)
         layer = Layer(self.experts, Routing(self.law), EXPERTS, self.clock, _weights=self.weights)
@@ -64,40 +65,37 @@ class Bench:
             return torch.randn(size, device="cuda", dtype=torch.bfloat16)
 
         self.inner, self.activated = new(rows, self.experts.inter), new(rows, self.experts.inter)
-        self.between, self.packed_for = new(rows + self.experts.experts * 128, self.experts.inter), 0
+        self.between = new(rows + self.experts.experts * 128, self.experts.inter)
         self.wide, self.products = new(rows, 2 * self.experts.inter), new(rows, self.experts.hidden)
         self.out = new(self.tokens, self.experts.hidden)
 
     def product(self, gated: bool, cut: Cut) -> Callable[[], Any]:
         tile, how = cut.tile, (cut.described, cut.joined, cut.packed)
-        call = self.modules["grouped"].grouped
-        length = self.modules["moe_align"].length_for(self.layer.ids.numel(), tile[0], self.experts.experts, False)
-        sorting = self.modules["moe_align"].align(self.layer.ids, tile[0], self.experts.experts, length)
+        call, sorting = self.modules["grouped"].grouped, self.sort(tile[0])
         if gated:
             x, top_k = self.layer.work, self.experts.top_k
             return lambda: call(
                 x, self.w1, self.activated, *sorting, None, top_k, list(tile), True, *how, False, cut.resident
             )
-        x = self.packed(tile[0], sorting[0]) if cut.packed else self.inner
+        x = self.packed(sorting[0]) if cut.packed else self.inner
         shares = self.layer.shares
         return lambda: call(
             x, self.w2, self.products, *sorting, shares, 1, list(tile), False, *how, False, cut.resident
         )
 
-    def packed(self, block_m: int, sorted_pairs: Any) -> Any:
-        """``inner`` in the order of the sort for one BLOCK_M, until it is asked for in that of another."""
-        packed = self.between[: len(sorted_pairs)]
-        if self.packed_for != block_m:
-            packed.copy_(self.inner[sorted_pairs.long().clamp(max=len(self.inner) - 1)])
-            self.packed_for = block_m
-        return packed
+    def sort(self, block_m: int) -> Any:
+        return self.modules["moe_align"].MoeAlign.forward(self.layer.ids, block_m, self.experts.experts)
+
+    def packed(self, sorted_pairs: Any) -> Any:
+        """``inner`` in the order of the sort; there is one place for it, whatever BLOCK_M the sort is for."""
+        return self.between[: len(sorted_pairs)].copy_(self.inner[sorted_pairs.long().clamp(max=len(self.inner) - 1)])
 
     def apart(self, gated: bool, cut: Cut) -> float:
         """How far the product is from the engine's, as a share of its norm."""
         result, wanted = (self.activated if gated else self.products), self.wanted[gated].float()
         result.zero_()
         self.product(gated, cut)()
-        return float((result.float() - wanted).norm() / wanted.norm())
+        return distance(result, wanted)
 
     @functools.cached_property
     def wanted(self) -> dict[bool, Any]:
@@ -128,7 +126,7 @@ class Bench:
         from vllm import _custom_ops as ops
         from vllm.model_executor.layers.fused_moe import fused_moe
 
-        tiles, align = self.modules["tiles"], self.modules["moe_align"]
+        tiles, align = self.modules["tiles"], self.modules["moe_align"].MoeAlign.forward
         both = (tiles.Product(each.tile, each.described, each.joined, each.resident) for each in (first, second))
         cut = tiles.Tiles(*both, packed=second.packed, early=early)
         self.modules["fused_experts"].tiles_for = lambda *asked: cut
@@ -141,19 +139,14 @@ class Bench:
         def mine() -> None:
             kernel.apply(module, self.out, self.layer.work, *weights, self.between, self.products, None, False)
 
-        def sort(ids: Any, block: int, experts: int, *more: Any, **others: Any) -> Any:
-            return align.MoeAlign.forward(ids, block, experts)
-
-        fused_moe.moe_align_block_size = sort
+        fused_moe.moe_align_block_size = lambda ids, block, experts, *more, **others: align(ids, block, experts)
         try:
             pack = self.seconds(mine, CALLS)
             self.out.zero_()
             mine()
         finally:
             fused_moe.moe_align_block_size = held
-        apart = float((self.out.float() - wanted).norm() / wanted.norm())
-        self.packed_for = 0
-        return {"engine": engine, "pack": pack, "apart": apart}
+        return {"engine": engine, "pack": pack, "apart": distance(self.out, wanted)}
 
     def launches(self) -> dict[str, Callable[[], Any]]:
         """The engine's launches one by one, and the pack's sort."""
@@ -166,7 +159,6 @@ class Bench:
         block, ids, experts = config["BLOCK_SIZE_M"], self.layer.ids, self.experts.experts
         top_k = self.experts.top_k
         sorting = fused_moe.moe_align_block_size(ids, block, experts)
-        mine = self.modules["moe_align"]
 
         def product(x: Any, w: Any, out: Any, weigh: bool, times: int) -> Any:
             return fused_moe.invoke_fused_moe_triton_kernel(
@@ -181,13 +173,5 @@ class Bench:
             "activation": lambda: torch.ops._C.silu_and_mul(self.activated, self.wide),
             "second": lambda: product(self.inner, self.w2, self.products, True, 1),
             "sum": lambda: ops.moe_sum(self.products.view(self.tokens, top_k, -1), self.out),
-            "pack's sort": lambda: mine.align(ids, block, experts, mine.length_for(ids.numel(), block, experts, False)),
+            "pack's sort": lambda: self.sort(block),
         }
-
-
-def of_pack(folder: Path, name: str) -> Any:
-    package = f"pack_{folder.name.replace('-', '_')}"
-    if package not in sys.modules:
-        sys.modules[package] = types.ModuleType(package)
-        sys.modules[package].__path__ = [str(folder.resolve())]
-    return importlib.import_module(f"{package}.{name}")

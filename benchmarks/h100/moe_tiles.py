@@ -23,10 +23,11 @@ from typing import Any
 import moe_table
 from moe_layer import CALLS, Bench, Cut
 
+from fk_overlay.integrity.compiled import SHARED_BYTES
 from fk_overlay.tuning.layer import WRONG
 
 LAWS = ("skewed", "uniform")
-SHARED, REGISTERS = 227 << 10, 128
+SHARED, REGISTERS = SHARED_BYTES[90], 128
 """Bytes of a block on Hopper, and registers of a thread that results may take."""
 BEST, SCREEN = 4, 5
 """How many tiles of each BLOCK_M are timed again, and calls of the first time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -38,10 +39,14 @@ def load_module(swap: Swap) -> ModuleType:
     """The module of the patch's file. Raises :class:`PackError` if the file changed since the plan was made."""
     if hashlib.sha256(swap.file.read_bytes()).hexdigest() != swap.sha256:
         raise PackError(f"{swap.file} changed since the run was planned; start the run again")
-    package = package_name(swap)
+    name = swap.file.relative_to(swap.pack_folder).with_suffix("").as_posix().replace("/", ".")
+    return module_of(swap.pack_folder, package_name(swap), name)
+
+
+def module_of(folder: Path, package: str, name: str) -> ModuleType:
+    """A pack's file ``name`` as a module of ``package``, beside its neighbours in ``folder``."""
     if package not in sys.modules:
         module = ModuleType(package)
-        module.__path__ = [str(swap.pack_folder)]
+        module.__path__ = [str(folder)]
         sys.modules[package] = module
-    name = swap.file.relative_to(swap.pack_folder).with_suffix("").as_posix().replace("/", ".")
     return importlib.import_module(f"{package}.{name}")

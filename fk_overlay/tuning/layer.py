@@ -70,6 +70,11 @@ class Layer:
         return torch.randn(size, device=self.device, dtype=getattr(torch, self.dtype))
 
 
+def distance(result: Tensor, wanted: Tensor) -> float:
+    """Between two results of one size, ``wanted`` in float32, as a share of its norm; :data:`WRONG` is too much."""
+    return float((result.float() - wanted).norm() / wanted.norm())
+
+
 @dataclass(slots=True)
 class LayerBench:
     """See :class:`fk_overlay.tuning.bench.Bench`. ``ids`` and ``work`` are the buffers that the kernels read: draws and
@@ -113,8 +118,7 @@ class LayerBench:
         if self._expected is None:
             self._expected = self._run(self._engine_baseline()).float().clone()
             self._route(0)
-        distance = (self._run(config.engine()).float() - self._expected).norm() / self._expected.norm()
-        share = float(distance)
+        share = distance(self._run(config.engine()), self._expected)
         return "" if share <= WRONG else f"its result is {share:.2g} of the norm away from the baseline's"
 
     def _engine_baseline(self) -> Mapping[str, int]:

@@ -371,7 +371,7 @@ def restored(arm, message):
 worker.Arm.finish = restored
 """
     verdict = toy.judge(NORM + source, design=replace(QUICK, rounds=3))
-    assert verdict.state == "invalid", verdict.reasons
+    assert (verdict.state, verdict.guard) == ("invalid", "g.integrity"), verdict.reasons
     assert any(reason.startswith("g.outproc: ") and "parent's clock" in reason for reason in verdict.reasons)
 
 

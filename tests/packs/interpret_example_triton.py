@@ -1,8 +1,6 @@
 """Run by test_example_triton in a process with TRITON_INTERPRET=1: prints one line for each thing that was checked."""
 
-import importlib
 import sys
-import types
 from pathlib import Path
 
 import torch
@@ -11,15 +9,13 @@ from fk_overlay import catalog
 from fk_overlay.integrity.calls import named, precise, results_of
 from fk_overlay.integrity.elementwise import agree
 from fk_overlay.integrity.oracle import as_tuple, load_oracle
+from fk_overlay.overlay.loader import module_of
 
 torch.set_num_threads(1)
 pack = catalog.load_pack(Path(sys.argv[1]))
-package = types.ModuleType("example_triton")
-package.__path__ = [str(pack.folder)]
-sys.modules["example_triton"] = package
 
 for patch in pack.patches:
-    module = importlib.import_module(f"example_triton.{patch.file.removesuffix('.py')}")
+    module = module_of(pack.folder, "example_triton", patch.file.removesuffix(".py"))
     kernel, task = getattr(module, patch.symbol), catalog.tasks()[patch.task]
     for operator, arguments in module.opcheck_cases():
         outcome = set(torch.library.opcheck(getattr(operator, "default", operator), arguments).values())

@@ -4,10 +4,8 @@ With "whole", the layer is run through the installed vLLM's functions, sorted by
 for a CPU.
 """
 
-import importlib
 import itertools
 import sys
-import types
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from fk_overlay.integrity.draw import Draw
 from fk_overlay.integrity.elementwise import agree
 from fk_overlay.integrity.formulas import gated, linear
 from fk_overlay.integrity.oracle import load_oracle
+from fk_overlay.overlay.loader import module_of
 
 torch.set_num_threads(1)
 TASK = catalog.tasks()["fused_experts"]
@@ -32,8 +31,7 @@ TILES = ([16, 16, 32, 1, 4, 3], [32, 64, 64, 8, 8, 2])
 
 
 def main() -> None:
-    package(Path(sys.argv[1]))
-    grouped = importlib.import_module("h100_moe.grouped")
+    grouped = of_pack("grouped")
     for operator, arguments in grouped.opcheck_cases():
         print("opcheck", *set(torch.library.opcheck(operator, arguments).values()))
     for dtype, tiles in itertools.product((torch.bfloat16, torch.float16), TILES):
@@ -51,13 +49,11 @@ def main() -> None:
             if case[3] is not None and grouped.describable(case[1], case[1].shape[1] // 2, tiles):
                 print("both packed", dtype, packed_right(grouped.grouped, case, tiles))
     if sys.argv[2:] == ["whole"]:
-        whole(importlib.import_module("h100_moe.fused_experts"), importlib.import_module("h100_moe.tiles"))
+        whole(of_pack("fused_experts"), of_pack("tiles"))
 
 
-def package(folder: Path) -> None:
-    module = types.ModuleType("h100_moe")
-    module.__path__ = [str(folder)]
-    sys.modules["h100_moe"] = module
+def of_pack(name: str) -> Any:
+    return module_of(Path(sys.argv[1]), "h100_moe", name)
 
 
 # ---------------------------------------------------------------- the first product
@@ -125,7 +121,9 @@ def packed_right(grouped: Any, case: tuple[Tensor, ...], tiles: list[int]) -> bo
         grouped(x, w1, between, *sorting, None, top_k, tiles, True, True, joined, packed, False, resident)
         grouped(between, w2, out, *sorting, scale, 1, tiles, False, True, joined, packed, False, resident)
         outs.append(out)
-    return all(near(out, outs[0].double()) for out in outs)  # a wider product may sum in another order
+    pairs_order, packed_order, joined, resident = outs
+    same = torch.equal(packed_order, pairs_order) and torch.equal(resident, joined)
+    return same and near(joined, pairs_order.double())  # a wider product may sum in another order
 
 
 def near(out: Tensor, wanted: Tensor) -> bool:
@@ -147,7 +145,7 @@ def whole(fused: Any, tiles: Any) -> None:
     triton.backends.backends["cpu"] = SimpleNamespace(driver=SimpleNamespace(is_active=lambda: True), compiler=None)
     from vllm.model_executor.layers.fused_moe import fused_moe
 
-    sort = importlib.import_module("h100_moe.moe_align")
+    sort = of_pack("moe_align")
 
     def by_the_pack(ids: Tensor, block: int, experts: int, *more: Any, **others: Any) -> tuple[Tensor, ...]:
         return tuple(sort.align(ids, block, experts, sort.length_for(ids.numel(), block, experts, True)))

@@ -1,8 +1,6 @@
 """Run by test_h100_moe_sort in a process with TRITON_INTERPRET=1: prints one line for each thing that was checked."""
 
-import importlib
 import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +12,14 @@ from fk_overlay.integrity.calls import named, precise, results_of
 from fk_overlay.integrity.draw import Draw
 from fk_overlay.integrity.elementwise import agree
 from fk_overlay.integrity.oracle import load_oracle
+from fk_overlay.overlay.loader import module_of
 
 torch.set_num_threads(1)
 TASK = catalog.tasks()["moe_align"]
 
 
 def main() -> None:
-    package = types.ModuleType("h100_moe")
-    package.__path__ = [str(Path(sys.argv[1]))]
-    sys.modules["h100_moe"] = package
-    module, oracle = importlib.import_module("h100_moe.moe_align"), load_oracle(TASK)
+    module, oracle = module_of(Path(sys.argv[1]), "h100_moe", "moe_align"), load_oracle(TASK)
     for operator, arguments in module.opcheck_cases():
         print("opcheck", *set(torch.library.opcheck(operator, arguments).values()))
     cases = [("samples", case) for case in oracle.samples(5, torch.bfloat16)]

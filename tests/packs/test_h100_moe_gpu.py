@@ -1,14 +1,14 @@
 """patches/h100-moe on the card: its products against float64, by every way in which weights and rows come, launched
 early and not, also as a CUDA graph, again and again since a race shows now and then; and its sort against torch's."""
 
-import importlib
 import itertools
-import sys
-import types
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from packs.interpreting import PATCHES
+
+from fk_overlay.overlay.loader import module_of
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")]
@@ -27,15 +27,11 @@ WAYS = {
 
 
 @pytest.fixture(scope="module")
-def pack() -> types.SimpleNamespace:
-    name = "h100_moe_on_the_card"
-    package = types.ModuleType(name)
-    package.__path__ = [str(PATCHES / "h100-moe")]
-    sys.modules[name] = package
-    return types.SimpleNamespace(
-        products=importlib.import_module(f"{name}.grouped"),
-        sort=importlib.import_module(f"{name}.moe_align"),
+def pack() -> SimpleNamespace:
+    products, sort = (
+        module_of(PATCHES / "h100-moe", "h100_moe_on_the_card", name) for name in ("grouped", "moe_align")
     )
+    return SimpleNamespace(products=products, sort=sort)
 
 
 def normal(*size: int) -> Any:
