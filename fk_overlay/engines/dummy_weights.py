@@ -5,6 +5,9 @@ kernel can be seen. Here weights have the scale of a freshly initialised GPT-2 (
 residual stream divided by sqrt(2 * layers); Radford et al. 2019, section 2.3), norms are 1, and the output head is the
 input embedding moved by one row: the likeliest token after i is i + 1, with a log-probability that every layer has a
 share in.
+
+The engines also draw the same on every rank: under tensor parallelism each token then has a twin of the same logit in
+every other rank's part of the vocabulary, and parts that change places change nothing. Here a rank's parts are its own.
 """
 
 from __future__ import annotations
@@ -17,21 +20,21 @@ STD = 0.02
 INTO_RESIDUAL = ("o_proj", "down_proj", "w2_weight", "dense", "c_proj")
 TOP_LOGIT = 10.0
 """What the likeliest token's logit is aimed at: near ln(vocabulary), so that its probability is neither 0 nor 1."""
+PARTS = ("tp_size", "ep_size", "moe_tp_size", "moe_ep_size")
+"""What modules of vLLM and SGLang, or the ``moe_config`` of their experts, call the number of ranks that share them."""
 
 
-def draw(model: Any) -> None:
-    """Fill the floating-point parameters of ``model`` in place, the same way in every process of the same rank."""
-    import torch
-
+def draw(model: Any, rank: int = 0) -> None:
+    """Fill the floating-point parameters of ``model`` in place, the same way in every process of the same ``rank`` of
+    tensor parallelism; those that every rank holds whole, the same way on all."""
     layers = max(1, sum(name.endswith("input_layernorm.weight") for name, _ in model.named_parameters()))
-    generator: torch.Generator | None = None
+    whole, part = _Generator(SEED), _Generator(SEED + 1 + rank)
     embedding = None
     for name, parameter in model.named_parameters():
         if parameter.is_meta or not parameter.is_floating_point() or parameter.itemsize < 2:
             continue
-        if generator is None or generator.device != parameter.device:
-            generator = torch.Generator(parameter.device).manual_seed(SEED)
         data = parameter.data
+        generator = (part if shared_out(model.get_submodule(name.rpartition(".")[0])) else whole).on(data.device)
         if data.ndim < 2:
             data.fill_(0.0 if name.endswith("bias") else 1.0)
         elif "embed_tokens" in name:
@@ -40,8 +43,30 @@ def draw(model: Any) -> None:
         elif "lm_head" in name and embedding is not None and embedding.shape == data.shape:
             data.copy_(embedding.roll(1, dims=0)).mul_(_head_scale(data.shape[1]))
         else:
-            shrink = math.sqrt(2 * layers) if any(part in name for part in INTO_RESIDUAL) else 1.0
+            shrink = math.sqrt(2 * layers) if any(each in name for each in INTO_RESIDUAL) else 1.0
             data.normal_(0.0, STD / shrink, generator=generator)
+
+
+def shared_out(module: Any) -> bool:
+    """Whether each rank holds a part of the module's weights. vLLM's replicated layers have a ``tp_size``, too."""
+    if any("Replicated" in kind.__name__ for kind in type(module).__mro__):
+        return False
+    return any(getattr(held, name, 1) > 1 for held in (module, getattr(module, "moe_config", None)) for name in PARTS)
+
+
+class _Generator:
+    """A seed's generator, begun anew where a model goes on on another device."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._generator: Any = None
+
+    def on(self, device: Any) -> Any:
+        import torch
+
+        if self._generator is None or self._generator.device != device:
+            self._generator = torch.Generator(device).manual_seed(self._seed)
+        return self._generator
 
 
 def _head_scale(hidden: int) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from engine.real_engine import PACKS, Judged, judged, scenario
 
@@ -35,3 +38,14 @@ def test_a_pack_that_runs_on_one_rank_is_not_engaged(finished: Judged) -> None:
     assert verdict.override == "not_engaged"
     assert "rank 1" in " ".join(verdict.reasons)
     assert "rank 0:" not in " ".join(verdict.reasons)
+
+
+def test_random_weights_are_each_ranks_own(engine: Engine, tmp_path: Path) -> None:
+    """The engines draw the same on both ranks: then every token has a twin of the same logit in the other's part."""
+    wanted = scenario("tiny-llama-tp2")
+    dummy = replace(wanted, engine_args={engine.name: {**wanted.engine_args[engine.name], "load_format": "dummy"}})
+    found = judged(engine, dummy, tmp_path, PACKS / "identity")
+    margins = [margin for record in found.records("forced", "baseline") for margin in record["margins"]]
+    assert margins
+    assert min(margins) > 0
+    assert found.verdicts["identity"].correctness == pytest.approx(1.0)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fk_overlay.engines import dummy_weights as weights
-from fk_overlay.engines.vllm.host import give_meaning
+from fk_overlay.engines.vllm import host
 
 torch: Any = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -86,7 +86,32 @@ def test_a_tied_head_is_the_embedding(drawn: Any) -> None:
     assert torch.equal(tied.embed_tokens.weight, drawn.embed_tokens.weight)
 
 
-def test_the_dummy_loader_draws_after_it_loaded() -> None:
+def on_rank(rank: int) -> Any:
+    """Embedding, head and projections cut for two ranks as vLLM and SGLang do it; the layer's scale is whole."""
+    made = model()
+    made.embed_tokens.tp_size = made.lm_head.tp_size = 2
+    for layer in made.layers:
+        layer.q_proj.tp_size = 2
+        layer.o_proj.moe_config = SimpleNamespace(tp_size=1, ep_size=2)
+        layer.gate = ReplicatedLinear(HIDDEN, 8)
+        layer.gate.tp_size = 2
+    weights.draw(made, rank)
+    return made
+
+
+class ReplicatedLinear(torch.nn.Linear):  # type: ignore[misc]
+    pass
+
+
+def test_each_rank_has_parts_of_its_own() -> None:
+    first, second = on_rank(0), on_rank(1)
+    for name, drawn in first.named_parameters():
+        same = torch.equal(drawn, second.get_parameter(name))
+        assert same != ("weight" in name and "norm" not in name and "gate" not in name), name
+    assert not torch.isin(first.lm_head.weight, second.lm_head.weight).all(dim=1).any()
+
+
+def test_the_dummy_loader_draws_the_ranks_weights_after_it_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     class DummyModelLoader:
         def load_weights(self, model: Any, config: str) -> None:
             assert config == "config"
@@ -94,7 +119,8 @@ def test_the_dummy_loader_draws_after_it_loaded() -> None:
 
     module = ModuleType("dummy_loader")
     module.DummyModelLoader = DummyModelLoader  # type: ignore[attr-defined]
-    give_meaning(module)
-    made = model()
+    monkeypatch.setattr(host, "tensor_rank", lambda: 1)
+    host.give_meaning(module)
+    made = on_rank(0)
     DummyModelLoader().load_weights(made, "config")
-    assert made.lm_head.weight.abs().max() > 0
+    assert torch.equal(made.lm_head.weight, on_rank(1).lm_head.weight)

@@ -110,9 +110,15 @@ def give_meaning(module: ModuleType) -> None:
     @functools.wraps(draw)
     def draw_meaningfully(model: Any, *args: Any, **kwargs: Any) -> None:
         draw(model, *args, **kwargs)
-        dummy_weights.draw(model)
+        dummy_weights.draw(model, tensor_rank())
 
     module.initialize_dummy_weights = draw_meaningfully  # type: ignore[attr-defined]
+
+
+def tensor_rank() -> int:
+    from sglang.srt.distributed import get_tensor_model_parallel_rank
+
+    return int(get_tensor_model_parallel_rank())
 
 
 def _nothing(runner: Any) -> None:

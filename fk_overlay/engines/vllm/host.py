@@ -145,9 +145,15 @@ def give_meaning(module: ModuleType) -> None:
     @functools.wraps(load)
     def load_meaningfully(self: Any, model: Any, *args: Any, **kwargs: Any) -> None:
         load(self, model, *args, **kwargs)
-        dummy_weights.draw(model)
+        dummy_weights.draw(model, tensor_rank())
 
     loader.load_weights = load_meaningfully
+
+
+def tensor_rank() -> int:
+    from vllm.distributed import get_tensor_model_parallel_rank
+
+    return int(get_tensor_model_parallel_rank())
 
 
 HOST = VllmHost()
