@@ -50,7 +50,6 @@ class Rejection:
 _TABLE = (
     Guard("g.device_sync", "no work is left on the device when the result is there", "invalid"),
     Guard("g.integrity", "guarded functions, flags, threads, children and sockets are as they were", "invalid"),
-    Guard("g.outproc", "messages, counts and the clock belong to another process, and its clock agrees", "invalid"),
     Guard("g.engage", "the candidate ran, and did not call what it replaces", "not_engaged"),
     Guard(
         "g.contract",
@@ -65,12 +64,13 @@ _TABLE = (
     Guard("g.recheck", "timed results agree with the float64 oracle, element by element", "incorrect"),
     Guard("g.variation", "the same holds for other sizes than the captured one", "incorrect"),
     Guard("g.envelope", "the error is not much larger than the baseline's own", "incorrect"),
+    Guard("g.outproc", "messages, counts and the clock belong to another process, and its clock agrees", "invalid"),
     Guard("g.floor", "no time is below what the machine's memory and arithmetic allow", "invalid"),
     Guard("g.clean", "the pack is the one that was frozen, and each arm has caches of its own", "invalid"),
 )
 GUARDS: Mapping[str, Guard] = {guard.name: guard for guard in _TABLE}
-"""In the order in which a verdict names them when several reject: whether it can be believed comes first, and work that
-is left behind ahead of the saving that a clock does not see for it."""
+"""In the order in which a verdict names them when several reject. A saving that no other clock sees comes after what it
+may be made of: work that is left behind, a changed function, a result that is wrong because nothing was waited for."""
 
 
 def first(rejections: list[Rejection]) -> Rejection | None:
