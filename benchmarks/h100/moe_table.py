@@ -12,7 +12,8 @@ LEAST = 1.01
 
 
 def write(pack: Path, shape: str, rows: dict[int, Any]) -> None:
-    """The table of this card. Below what was measured the engine's own kernels run.
+    """This card's rows for the measured numbers of tokens; it keeps those for others. Below the least of all, the
+    engine's own kernels run.
 
     Args:
         rows: by tokens; ``chosen``: the two cuts and whether launches are early, or None; ``whole``: by law, the
@@ -24,16 +25,17 @@ def write(pack: Path, shape: str, rows: dict[int, Any]) -> None:
 
     layer = shapes.get(shape)
     key = f"{layer.experts} experts, hidden {layer.hidden}, inner {layer.inter}, top {layer.top_k}"
-    table: dict[str, Any] = {"1": None}
-    for tokens in sorted(rows):
+    path = pack / "tiles.json"
+    held = json.loads(path.read_text())
+    shapes_of_card = held.setdefault(torch.cuda.get_device_name(), {})
+    table: dict[str, Any] = {"1": None, **shapes_of_card.get(key, {})}
+    for tokens in rows:
         whole, chosen = rows[tokens]["whole"].values(), rows[tokens]["chosen"]
         table[str(tokens)] = None
         if chosen and all(each["engine"] >= LEAST * each["pack"] for each in whole):
             flags = {"packed": chosen["second"].packed, "early": chosen["early"]}
             table[str(tokens)] = {name: _product(chosen[name]) for name in ("first", "second")} | flags
-    path = pack / "tiles.json"
-    held = json.loads(path.read_text())
-    held.setdefault(torch.cuda.get_device_name(), {})[key] = table
+    shapes_of_card[key] = {tokens: table[tokens] for tokens in sorted(table, key=int)}
     path.write_text(
         "{\n" + ",\n".join(f'  "{card}": {{\n{_shapes(found)}\n  }}' for card, found in held.items()) + "\n}\n"
     )
