@@ -21,6 +21,9 @@ from fk_overlay.stats.location import geometric_mean
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DOTS = 128
+"""Dots that a row of an envelope has at most: a page with one for every request and launch takes a megabyte an arm."""
+
 
 def figures(summary: Summary, arm: ArmSummary) -> dict[str, str | None]:
     """Every figure of an arm as SVG text; None for one that has nothing to show."""
@@ -146,11 +149,13 @@ def _cumulative(axes: Axes, values: Sequence[float], colour: str, label: str) ->
 
 
 def _strips(axes: Axes, sides: Iterable[Sequence[float]], bound: float) -> None:
-    """One row of dots a side, spread over its height in a fixed pattern; what lies beyond the bound is shaded."""
+    """One row of dots a side, spread over its height in a fixed pattern; what lies beyond the bound is shaded. Of more
+    than :data:`DOTS` values so many quantiles are drawn, least and most among them."""
     for row, (values, colour) in enumerate(zip(sides, (BASE, CANDIDATE), strict=True)):
-        finite = sorted(value for value in values if math.isfinite(value))
-        offsets = [0.42 * ((0.618 * number) % 1 - 0.5) for number in range(len(finite))]
-        axes.scatter(finite, [row + offset for offset in offsets], s=12, color=colour, alpha=0.55, lw=0, zorder=3)
+        finite = [value for value in values if math.isfinite(value)]
+        shown = np.quantile(finite, np.linspace(0, 1, DOTS)) if len(finite) > DOTS else sorted(finite)
+        offsets = [0.42 * ((0.618 * number) % 1 - 0.5) for number in range(len(shown))]
+        axes.scatter(shown, [row + offset for offset in offsets], s=12, color=colour, alpha=0.55, lw=0, zorder=3)
         if not finite:
             axes.text(0.02, row, "none", color=SOFT, va="center", transform=axes.get_yaxis_transform())
         if endless := len(values) - len(finite):

@@ -18,8 +18,9 @@ from fk_overlay.errors import UsageError
 from fk_overlay.lineage.record import Recorder
 from fk_overlay.report import write as write_report
 from fk_overlay.report.console import verdicts
+from fk_overlay.report.figures import DOTS, _strips
 from fk_overlay.report.summary import summarise
-from fk_overlay.report.svg import PALETTE
+from fk_overlay.report.svg import PALETTE, new_figure
 
 ARM = "fused-norm"
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta"}
@@ -205,3 +206,11 @@ def test_the_terminal_shows_one_row_an_arm(tmp_path: Path, capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["fused-norm", "improved", "+8.3", "%", "+7.2", "%", "to", "+9.4", "%", "5", "0.9986"]
     assert lines[-1] == str(tmp_path / "report.html")
+
+
+def test_a_row_of_many_values_shows_the_least_and_the_most() -> None:
+    axes = new_figure(2.0).subplots()
+    _strips(axes, [[float(value) for value in range(5000)], [3.0, 1.0, 2.0]], bound=4000.0)
+    many, few = (sorted(drawn.get_offsets()[:, 0]) for drawn in axes.collections[:2])
+    assert (len(many), many[0], many[-1]) == (DOTS, 0.0, 4999.0)
+    assert few == [1.0, 2.0, 3.0]
