@@ -1,11 +1,10 @@
 """One timed call: eager, compiled, or the replay of a CUDA graph. The clock is fixed when an arm is opened: the host's
 on a CPU, CUDA events on a GPU; neither ever stands in for the other.
 
-On a GPU the L2 cache is flushed before each call: twice its size is overwritten, persisting lines are reset. A graph
-holds one call, so it is flushed before it too; a graph of many calls could not be flushed in between. Hot calls, which
-find in the cache what the making of their inputs left there, are timed apart. Then the device is kept busy until the
-call is enqueued, as in an engine whose host is ahead of its device: else the events of a kernel of 5 us would time a
-launch of 20. A stream of the kernel's own could work meanwhile, off the clock, if it did not wait for its inputs: so
+On a GPU the L2 cache is cold before each call. A graph holds one call, so that it can be: between the calls of a longer
+one it could not. Hot calls, which find in the cache what the making of their inputs left there, are timed apart. Then the
+device is kept busy until the call is enqueued, as in an engine whose host is ahead of its device: else the events of a
+kernel of 5 us would time a launch of 20. A stream of the kernel's own could work meanwhile, off the clock, if it did not wait for its inputs: so
 these are withheld, and come by the stream that the call is enqueued on, once the device is free for it.
 """
 
@@ -17,14 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from fk_overlay.bench.cold import ColdCache
 from fk_overlay.bench.inputs import Made
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Mode = Literal["eager", "compile", "graph"]
-FLUSH = 2
-"""How many times the L2 cache is overwritten before a call."""
 BUSY_CYCLES = 400_000, 700_000
 """Of the device's clock, some 200 to 350 us: longer than a host takes to enqueue a layer's part. Which of them is drawn
 for every call, so that nobody knows when it is over."""
@@ -86,7 +84,7 @@ class OnDevice:
 
         self._function, self._now = function, time.perf_counter
         self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        self._flush = Flush()
+        self._cold = ColdCache()
         self._withheld: list[tuple[Tensor, Tensor]] = []
 
     def withhold(self, made: Made) -> None:
@@ -103,7 +101,7 @@ class OnDevice:
         for tensor, values in withheld:
             tensor.copy_(values)
         if not hot:
-            self._flush()
+            self._cold()
         self._begin.record()
         result = self._function(*made.args, **made.kwargs)
         self._end.record()
@@ -121,21 +119,6 @@ def _keep_busy() -> None:
     torch.cuda._sleep(least + secrets.randbelow(most - least))
 
 
-class Flush:
-    """Overwrites twice the L2 cache and takes back what was reserved in it."""
-
-    def __init__(self) -> None:
-        import torch
-
-        size = FLUSH * l2_bytes()
-        self._memory = torch.empty(size, dtype=torch.uint8, device="cuda")
-        self._reset = _persisting_reset()
-
-    def __call__(self) -> None:
-        self._reset()
-        self._memory.zero_()
-
-
 class Graphs:
     """Replays of CUDA graphs of one call each, captured on buffers of their own.
 
@@ -151,7 +134,7 @@ class Graphs:
         self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._now = time.perf_counter
         self._turn = 0
-        self._flush = Flush()
+        self._cold = ColdCache()
         self._held = [self._captured(function, make(number)) for number in range(GRAPHS)]
 
     def withhold(self, made: Made) -> None:
@@ -165,7 +148,7 @@ class Graphs:
         for path, tensor in made.tensors.items():
             buffers.tensors[path].copy_(tensor)
         if not hot:
-            self._flush()
+            self._cold()
         _keep_busy()
         self._begin.record()
         graph.replay()
@@ -208,23 +191,6 @@ def caller(function: Function, mode: Mode, device: str, make: Callable[[int], Ma
     if mode == "compile":
         function = torch.compile(function, fullgraph=True)
     return OnDevice(function) if device.startswith("cuda") else OnHost(function)
-
-
-def l2_bytes() -> int:
-    import torch
-
-    return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
-
-
-def _persisting_reset() -> Callable[[], Any]:
-    """``cudaCtxResetPersistingL2Cache`` of the runtime that torch has loaded."""
-    import ctypes
-
-    import torch
-
-    runtime = ctypes.CDLL(f"libcudart.so.{str(torch.version.cuda).partition('.')[0]}")
-    reset: Callable[[], Any] = runtime.cudaCtxResetPersistingL2Cache
-    return reset
 
 
 def poison(specs: list[tuple[tuple[int, ...], Any]], device: str, value: float | None, copies: int = 3) -> None:

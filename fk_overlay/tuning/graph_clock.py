@@ -1,19 +1,16 @@
 """Times a call on the card: CUDA events around the replay of its CUDA graph, with a cold L2.
 
-A graph, since engines decode through one and since gaps between launches would hide what a configuration changes. The
-cache is swept off the clock ahead of every replay, by writing a buffer of twice its size.
+A graph, since engines decode through one and since gaps between launches would hide what a configuration changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fk_overlay.bench.cold import ColdCache
 from fk_overlay.errors import EngineError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 WARM_UP = 3
 """Calls ahead of the capture: they compile, and allocate what libraries keep."""
@@ -23,7 +20,7 @@ WARM_UP = 3
 class GraphClock:
     """See :class:`fk_overlay.tuning.layer.Clock`."""
 
-    _sweep: Tensor
+    _cold: ColdCache
 
     @classmethod
     def here(cls) -> GraphClock:
@@ -32,8 +29,7 @@ class GraphClock:
 
         if not torch.cuda.is_available():
             raise EngineError("tuning measures kernels on a CUDA GPU, and this machine has none; run it on one")
-        l2_bytes = torch.cuda.get_device_properties("cuda").L2_cache_size
-        return cls(torch.empty(2 * l2_bytes, dtype=torch.int8, device="cuda"))
+        return cls(ColdCache())
 
     def times(self, call: Callable[[], object], before: Callable[[int], None], calls: int) -> list[float]:
         import torch
@@ -42,7 +38,7 @@ class GraphClock:
         events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(calls)]
         for number, (begin, end) in enumerate(events):
             before(number)
-            self._sweep.zero_()
+            self._cold()
             begin.record()
             graph.replay()
             end.record()
