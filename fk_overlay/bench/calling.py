@@ -2,10 +2,11 @@
 on a CPU, CUDA events on a GPU; neither ever stands in for the other.
 
 On a GPU the L2 cache is cold before each call. A graph holds one call, so that it can be: between the calls of a longer
-one it could not. Hot calls, which find in the cache what the making of their inputs left there, are timed apart. Then the
-device is kept busy until the call is enqueued, as in an engine whose host is ahead of its device: else the events of a
-kernel of 5 us would time a launch of 20. A stream of the kernel's own could work meanwhile, off the clock, if it did not wait for its inputs: so
-these are withheld, and come by the stream that the call is enqueued on, once the device is free for it.
+one it could not. Hot calls, which find in the cache what the making of their inputs left there, are timed apart. Then
+the device is kept busy until the call is enqueued, as in an engine whose host is ahead of its device: else the events
+of a kernel of 5 us would time a launch of 20. A stream of the kernel's own could work meanwhile, off the clock, if it
+did not wait for its inputs: so these are withheld, and come by the stream that the call is enqueued on, once the device
+is free for it.
 """
 
 from __future__ import annotations

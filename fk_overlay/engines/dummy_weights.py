@@ -51,7 +51,8 @@ def shared_out(module: Any) -> bool:
     """Whether each rank holds a part of the module's weights. vLLM's replicated layers have a ``tp_size``, too."""
     if any("Replicated" in kind.__name__ for kind in type(module).__mro__):
         return False
-    return any(getattr(held, name, 1) > 1 for held in (module, getattr(module, "moe_config", None)) for name in PARTS)
+    holders = module, getattr(module, "moe_config", None)
+    return any((getattr(holder, name, 1) or 1) > 1 for holder in holders for name in PARTS)
 
 
 class _Generator:

@@ -69,8 +69,8 @@ def metric(name: str) -> str:
 
 
 def percent(change: float, digits: int = 1) -> str:
-    """A change as a signed percentage, with a true minus sign."""
-    return f"{100 * change:+.{digits}f} %".replace("-", MINUS)
+    """A change as a signed percentage, with a true minus sign; one of the whole and more without decimals."""
+    return f"{100 * change:+.{0 if abs(change) >= 1 else digits}f} %".replace("-", MINUS)
 
 
 def share(value: float | None, digits: int = 1) -> str:

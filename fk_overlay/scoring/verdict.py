@@ -131,7 +131,7 @@ def _remarks(
 
 
 def _percent(change: float) -> str:
-    return f"{100 * change:+.1f} %"
+    return f"{100 * change:+.{0 if abs(change) >= 1 else 1}f} %"
 
 
 def _share(share: float) -> str:

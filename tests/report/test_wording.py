@@ -35,6 +35,7 @@ def test_numbers_have_four_digits(value: float | None, text: str) -> None:
 def test_changes_carry_their_sign() -> None:
     assert (percent(0.083), percent(-0.0123, 2)) == ("+8.3 %", "\u22121.23 %")
     assert (change(EFFECT), span(EFFECT)) == ("+8.3 %", "\u22120.5 % to +9.4 %")
+    assert span(replace(EFFECT, low=1.994, high=4.243)) == "+99.4 % to +324 %"
     assert (change(None), span(None), span(replace(EFFECT, pairs=1))) == ("\u2013",) * 3
 
 
