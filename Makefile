@@ -5,7 +5,7 @@ VENV = .venv$(if $(filter-out vllm,$(ENGINE)),-$(ENGINE))
 
 .PHONY: run test setup
 run: setup        ## judge the example pack in the real engine and write the report
-	$(VENV)/bin/fk-overlay run --engine $(ENGINE) --scenario $(SCENARIO) --patch $(PATCH)
+	$(VENV)/bin/fk-overlay run --engine $(ENGINE) --scenario $(SCENARIO) --patch $(PATCH) --passes 1
 test: setup       ## everything that needs no GPU and takes under a quarter of an hour
 	$(VENV)/bin/python -m pytest
 setup:
