@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How the L2 cache is best made cold: seconds of a copy and of a sum after it was swept by writing, and by reading.
+"""How the L2 cache is best made cold: times of a copy and of a sum after it was swept by writing, and by reading.
 
 What sweeping by writing leaves behind has to be written back, in the time of the call that comes next. Prints
 microseconds, medians of ``--calls``; ``hot`` is after no sweep. Needs torch alone, and ten seconds.
@@ -8,30 +8,15 @@ microseconds, medians of ``--calls``; ``hot`` is after no sweep. Needs torch alo
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Callable
+from statistics import median
 
 import torch
 
 from fk_overlay.bench.cold import SWEPT, ColdCache, l2_bytes
+from fk_overlay.tuning.graph_clock import GraphClock
 
 MIB = (1, 4, 16, 64, 256, 1024)
-ASLEEP = 100_000
-"""Cycles for which the device sleeps after the sweep, so that the call is enqueued when they are over."""
-
-
-def median_us(call: Callable[[], object], sweep: Callable[[], object], calls: int) -> float:
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    found = []
-    for _ in range(calls):
-        sweep()
-        torch.cuda._sleep(ASLEEP)
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        found.append(begin.elapsed_time(end) * 1e3)
-    return statistics.median(found)
 
 
 def main() -> None:
@@ -50,9 +35,10 @@ def main() -> None:
             "copy": lambda x=x, y=y: y.copy_(x),
         }
         for name, call in calls.items():
-            call()
-            times = (median_us(call, sweep, given.calls) for sweep in sweeps.values())
-            print(f"{size:5} {name:4}" + "".join(f"{time:10.1f}" for time in times), flush=True)
+            times = (
+                median(GraphClock(sweep).times(call, lambda number: None, given.calls)) for sweep in sweeps.values()
+            )
+            print(f"{size:5} {name:4}" + "".join(f"{seconds * 1e6:10.1f}" for seconds in times), flush=True)
 
 
 if __name__ == "__main__":

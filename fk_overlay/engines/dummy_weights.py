@@ -12,6 +12,7 @@ every other rank's part of the vocabulary, and parts that change places change n
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -27,14 +28,20 @@ PARTS = ("tp_size", "ep_size", "moe_tp_size", "moe_ep_size")
 def draw(model: Any, rank: int = 0) -> None:
     """Fill the floating-point parameters of ``model`` in place, the same way in every process of the same ``rank`` of
     tensor parallelism; those that every rank holds whole, the same way on all."""
+    import torch
+
+    @functools.cache
+    def generator_of(seed: int, device: torch.device) -> torch.Generator:
+        return torch.Generator(device).manual_seed(seed)
+
     layers = max(1, sum(name.endswith("input_layernorm.weight") for name, _ in model.named_parameters()))
-    whole, part = _Generator(SEED), _Generator(SEED + 1 + rank)
     embedding = None
     for name, parameter in model.named_parameters():
         if parameter.is_meta or not parameter.is_floating_point() or parameter.itemsize < 2:
             continue
         data = parameter.data
-        generator = (part if shared_out(model.get_submodule(name.rpartition(".")[0])) else whole).on(data.device)
+        owner = model.get_submodule(name.rpartition(".")[0])
+        generator = generator_of(SEED + 1 + rank if shared_out(owner) else SEED, data.device)
         if data.ndim < 2:
             data.fill_(0.0 if name.endswith("bias") else 1.0)
         elif "embed_tokens" in name:
@@ -43,7 +50,7 @@ def draw(model: Any, rank: int = 0) -> None:
         elif "lm_head" in name and embedding is not None and embedding.shape == data.shape:
             data.copy_(embedding.roll(1, dims=0)).mul_(_head_scale(data.shape[1]))
         else:
-            shrink = math.sqrt(2 * layers) if any(each in name for each in INTO_RESIDUAL) else 1.0
+            shrink = math.sqrt(2 * layers) if any(part in name for part in INTO_RESIDUAL) else 1.0
             data.normal_(0.0, STD / shrink, generator=generator)
 
 
@@ -53,21 +60,6 @@ def shared_out(module: Any) -> bool:
         return False
     holders = module, getattr(module, "moe_config", None)
     return any((getattr(holder, name, 1) or 1) > 1 for holder in holders for name in PARTS)
-
-
-class _Generator:
-    """A seed's generator, begun anew where a model goes on on another device."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._generator: Any = None
-
-    def on(self, device: Any) -> Any:
-        import torch
-
-        if self._generator is None or self._generator.device != device:
-            self._generator = torch.Generator(device).manual_seed(self._seed)
-        return self._generator
 
 
 def _head_scale(hidden: int) -> float:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from fk_overlay.core import CONTROL, Effect, Verdict
+from fk_overlay.scoring.verdict import percent as with_hyphen
 
 MINUS, DASH = "\u2212", "\u2013"
 
@@ -69,8 +70,8 @@ def metric(name: str) -> str:
 
 
 def percent(change: float, digits: int = 1) -> str:
-    """A change as a signed percentage, with a true minus sign; one of the whole and more without decimals."""
-    return f"{100 * change:+.{0 if abs(change) >= 1 else digits}f} %".replace("-", MINUS)
+    """As :func:`fk_overlay.scoring.verdict.percent`, with a true minus sign."""
+    return with_hyphen(change, digits).replace("-", MINUS)
 
 
 def share(value: float | None, digits: int = 1) -> str:

@@ -98,8 +98,8 @@ def _merit(evidence: Evidence, effect: Effect | None, minimum_effect: float) -> 
         yield "an interval needs at least 2 complete pairs; run the rest"
         return
     subject = f"{effect.metric.replace('_', ' ')} of {effect.workload}"
-    span = f"95 % interval {_percent(effect.low - 1)} to {_percent(effect.high - 1)}, {pairs} restart pairs"
-    yield f"{subject}: {_percent(effect.ratio - 1)} ({span}; smallest effect that counts {_share(minimum_effect)})"
+    span = f"95 % interval {percent(effect.low - 1)} to {percent(effect.high - 1)}, {pairs} restart pairs"
+    yield f"{subject}: {percent(effect.ratio - 1)} ({span}; smallest effect that counts {_share(minimum_effect)})"
     if effect.merit == "unresolved":
         yield _advice(evidence, effect, minimum_effect)
         if said := disturbed(evidence):
@@ -130,8 +130,9 @@ def _remarks(
         yield f"{metric.replace('_', ' ')} of {workload} is not positive everywhere and has no ratio"
 
 
-def _percent(change: float) -> str:
-    return f"{100 * change:+.{0 if abs(change) >= 1 else 1}f} %"
+def percent(change: float, digits: int = 1) -> str:
+    """A change as a signed percentage; one of the whole and more without decimals."""
+    return f"{100 * change:+.{0 if abs(change) >= 1 else digits}f} %"
 
 
 def _share(share: float) -> str:
